@@ -1,0 +1,26 @@
+/** What users pass as a body, and the frames it becomes. */
+import { InvalidArgumentError } from './errors.ts';
+import { encodeText } from './frames.ts';
+import type { Frames } from './machine.ts';
+
+/** Text becomes one UTF-8 frame, bytes one frame, an array one frame an element. */
+export type Body = string | Uint8Array | readonly (string | Uint8Array)[];
+
+/**
+ * The frames of a body. Bytes are not copied: do not change them after the call.
+ * @throws InvalidArgumentError `ERR_INVALID_BODY` if it is anything but text, bytes or an array of them
+ */
+export function framesOf(body: unknown): Frames {
+  if (Array.isArray(body)) return body.map(frameOf);
+  return [frameOf(body)];
+}
+
+function frameOf(part: unknown): Uint8Array {
+  if (typeof part === 'string') return encodeText(part);
+  if (part instanceof Uint8Array) return part;
+  const kind = part === null ? 'null' : Array.isArray(part) ? 'an array' : typeof part;
+  throw new InvalidArgumentError(
+    'ERR_INVALID_BODY',
+    `a body is text, a Uint8Array, or an array of these, not ${kind}; for objects use JSON.stringify`,
+  );
+}

@@ -1,0 +1,27 @@
+/**
+ * The codec contract: what stands between frames and a machine's typed commands.
+ *
+ * One codec a room; inside it one encoder and decoder a dialect. A machine never sees a frame
+ * layout, so a new dialect touches the codec alone. A dialect may pack many small commands into one
+ * message: then `decode` delivers several, and `encode` appends to the message that is still open.
+ */
+import type { Frames } from './machine.ts';
+
+/** A message on its way to one peer. `bytes` counts towards the peer's bounded queue. */
+export interface Outgoing {
+  readonly frames: Frames;
+  readonly bytes: number;
+}
+
+export interface Codec<Port extends string, Command> {
+  /**
+   * Decodes one message (without the routing id) and hands each command over. Total: any bytes are
+   * fine. Returns why the message was refused, or undefined.
+   */
+  decode(port: Port, frames: Frames, deliver: (command: Command) => void): string | undefined;
+  /**
+   * Encodes `command` into a message of its own, or appends it to `open` (the last message queued
+   * for the peer and not yet sent) and returns that same, now larger, message.
+   */
+  encode(port: Port, command: Command, open: Outgoing | undefined): Outgoing;
+}

@@ -1,0 +1,111 @@
+/**
+ * Every error of this library: one base class, a stable `code`, whether trying again can help, and
+ * a message that says what to do. Compare codes, not texts: texts may improve.
+ */
+
+/** The stable codes. `docs/majordomo.md` lists when each one is seen. */
+export type ErrorCode =
+  // mistakes in a call
+  | 'ERR_INVALID_ARGUMENT'
+  | 'ERR_INVALID_BODY'
+  | 'ERR_INVALID_ENDPOINT'
+  | 'ERR_INVALID_OPTION'
+  | 'ERR_UNKNOWN_OPTION'
+  // the surroundings
+  | 'ERR_ADDRESS_IN_USE'
+  | 'ERR_BIND_FAILED'
+  | 'ERR_CLOSED'
+  | 'ERR_NOT_CONNECTED'
+  | 'ERR_NOT_READY'
+  // how a request can end
+  | 'ERR_ATTEMPTS_EXHAUSTED'
+  | 'ERR_CANCELLED'
+  | 'ERR_HANDLER_FAILED'
+  | 'ERR_QUEUE_FULL'
+  | 'ERR_REPLY_TOO_LARGE'
+  | 'ERR_REQUEST_EXPIRED'
+  | 'ERR_REQUEST_TIMEOUT'
+  | 'ERR_WORKER_LOST';
+
+const RETRIABLE: ReadonlySet<string> = new Set<ErrorCode>([
+  'ERR_ADDRESS_IN_USE',
+  'ERR_NOT_READY',
+  'ERR_QUEUE_FULL',
+  'ERR_REQUEST_EXPIRED',
+  'ERR_REQUEST_TIMEOUT',
+  'ERR_WORKER_LOST',
+]);
+
+/** Base of all errors thrown or rejected by this library. */
+export class UnsinkableError extends Error {
+  /** Stable, for programs. */
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+
+  /** True if the same call may succeed later; false if something has to change first. */
+  get retriable(): boolean {
+    return RETRIABLE.has(this.code);
+  }
+}
+
+/** The call itself is wrong: an unknown option, a body that is not bytes or text, a bad endpoint. */
+export class InvalidArgumentError extends UnsinkableError {}
+
+/** `bind` failed. `ERR_ADDRESS_IN_USE`: another socket, here or in another process, has it. */
+export class BindError extends UnsinkableError {
+  readonly endpoint: string;
+
+  constructor(code: 'ERR_ADDRESS_IN_USE' | 'ERR_BIND_FAILED', endpoint: string, message: string) {
+    super(code, message);
+    this.endpoint = endpoint;
+  }
+}
+
+/** Nobody answered `ready()` in time. */
+export class NotReadyError extends UnsinkableError {
+  readonly endpoints: readonly string[];
+
+  constructor(endpoints: readonly string[], message: string) {
+    super('ERR_NOT_READY', message);
+    this.endpoints = endpoints;
+  }
+}
+
+/** The object was closed before or during the call. */
+export class ClosedError extends UnsinkableError {
+  constructor(what: string) {
+    super('ERR_CLOSED', `${what} is closed: create a new one`);
+  }
+}
+
+/** How a request can end without a reply. */
+export type RequestErrorCode = Extract<
+  ErrorCode,
+  | 'ERR_ATTEMPTS_EXHAUSTED'
+  | 'ERR_CANCELLED'
+  | 'ERR_HANDLER_FAILED'
+  | 'ERR_QUEUE_FULL'
+  | 'ERR_REPLY_TOO_LARGE'
+  | 'ERR_REQUEST_EXPIRED'
+  | 'ERR_REQUEST_TIMEOUT'
+  | 'ERR_WORKER_LOST'
+>;
+
+/** A request ended without a reply. */
+export class RequestError extends UnsinkableError {
+  declare readonly code: RequestErrorCode;
+  /** The service that was asked. */
+  readonly service: string;
+
+  constructor(code: RequestErrorCode, service: string, message: string, options?: ErrorOptions) {
+    super(code, message, options);
+    this.service = service;
+    // What `fetch` and the web platform call it, so that generic abort handling recognises it.
+    if (code === 'ERR_CANCELLED') this.name = 'AbortError';
+  }
+}

@@ -1,0 +1,73 @@
+/** Frames and addresses: the few byte operations that every protocol needs. */
+import type { Address, Frames } from './machine.ts';
+
+export const EMPTY_FRAME: Uint8Array = new Uint8Array(0);
+
+/**
+ * Frames of 129 B to 8 KiB share zeromq's receive buffer: keeping one keeps all of it (measured:
+ * 0.6 MB kept cost 55 MB). Larger ones own their memory and are kept as they are, uncopied.
+ */
+const COPY_LIMIT = 8 * 1024;
+
+const utf8 = new TextEncoder();
+const utf8Decoder = new TextDecoder();
+const strictUtf8Decoder = new TextDecoder('utf-8', { fatal: true });
+
+/** Text as UTF-8 bytes. */
+export function encodeText(text: string): Uint8Array {
+  return utf8.encode(text);
+}
+
+/** UTF-8 bytes as text; malformed sequences become U+FFFD. */
+export function decodeText(bytes: Uint8Array): string {
+  return utf8Decoder.decode(bytes);
+}
+
+/** UTF-8 bytes as text, or undefined if they are not UTF-8: for names that must not be ambiguous. */
+export function decodeStrictText(bytes: Uint8Array): string | undefined {
+  try {
+    return strictUtf8Decoder.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A routing id as the string that keys Maps: one character a byte. */
+export function toAddress(frame: Uint8Array): Address {
+  return view(frame).toString('latin1');
+}
+
+/** The bytes of an address. */
+export function fromAddress(address: Address): Uint8Array {
+  return Buffer.from(address, 'latin1');
+}
+
+/** Total size of the frames in bytes. */
+export function byteLength(frames: Frames): number {
+  let bytes = 0;
+  for (const frame of frames) bytes += frame.byteLength;
+  return bytes;
+}
+
+/** The frames in a form that may outlive the call: small ones copied, large ones as they are. */
+export function keepFrames(frames: Frames): Frames {
+  return frames.map((frame) =>
+    frame.byteLength <= COPY_LIMIT ? new Uint8Array(frame) : frame,
+  );
+}
+
+/** True if both hold the same bytes. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return view(a).equals(b);
+}
+
+/** True if both hold the same frames. */
+export function equalFrames(a: Frames, b: Frames): boolean {
+  return a.length === b.length && a.every((frame, index) => equalBytes(frame, b[index]!));
+}
+
+function view(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes)
+    ? bytes
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,341 @@
+/**
+ * The driver: runs one machine over a transport and a clock.
+ *
+ * It receives, decodes, calls the machine, and at the end of the receive turn sends what came of it.
+ * It owns the only timer, and one byte-bounded outgoing queue for each (port, peer), so that a slow
+ * peer delays nobody else. It is synchronous, so that the simulator runs it too.
+ */
+import type { Codec } from '../core/codec.ts';
+import { ClosedError } from '../core/errors.ts';
+import type { Address, Frames, Instant, Machine, Outbox } from '../core/machine.ts';
+import { PeerQueue } from './peer-queue.ts';
+import type { Clock, SendOutcome, SocketKind, Transport, TransportSocket } from './transport.ts';
+
+/** How long a farewell may take to leave, in milliseconds: in the queue, and again in the socket. */
+const FAREWELL = 1000;
+
+/** Makes a batch durable and calls back once. Given by rooms that store (Titanic, Binary Star). */
+export type Store = (batch: unknown, done: (error?: Error) => void) => void;
+
+export interface DriverOptions<Port extends string, Command, Call, Event> {
+  /** Builds the machine on the outbox it is given. */
+  readonly machine: (outbox: Outbox<Port, Command, Event>) => Machine<Port, Command, Call>;
+  readonly codec: Codec<Port, Command>;
+  /** What kind of socket a port is. */
+  readonly kindOf: (port: Port) => SocketKind;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  /** Bound of each peer's outgoing queue in bytes. A single larger message still passes. */
+  readonly peerQueueBytes: number;
+  /** Called after the machine returned, so that a listener may call the driver again. Must not throw. */
+  readonly onEvent: (event: Event) => void;
+  readonly store?: Store;
+}
+
+/** What the driver itself saw, for status pages. */
+export interface DriverCounters {
+  received: number;
+  sent: number;
+  malformed: number;
+  /** Messages dropped because their peer was unreachable. */
+  unroutable: number;
+  /** Commands that did not fit into their peer's queue. */
+  refused: number;
+}
+
+interface OpenPort<Port> {
+  readonly port: Port;
+  readonly socket: TransportSocket;
+  readonly queues: Map<Address, PeerQueue>;
+  /** Set while a farewell is leaving: when to close in any case. */
+  closeAt: Instant;
+}
+
+export class Driver<Port extends string, Command, Call, Event> {
+  readonly counters: DriverCounters = {
+    received: 0,
+    sent: 0,
+    malformed: 0,
+    unroutable: 0,
+    refused: 0,
+  };
+  readonly #options: DriverOptions<Port, Command, Call, Event>;
+  readonly #machine: Machine<Port, Command, Call>;
+  readonly #ports = new Map<Port, OpenPort<Port>>();
+  readonly #leaving = new Set<OpenPort<Port>>();
+  readonly #waiting = new Set<{ owner: OpenPort<Port>; queue: PeerQueue }>();
+  readonly #inputs: (() => void)[] = [];
+  readonly #events: Event[] = [];
+  #dirty = new Map<PeerQueue, OpenPort<Port>>();
+  #busy = false;
+  #flushing = false;
+  #armedAt: Instant = Infinity;
+  #disarm: (() => void) | undefined;
+  #closed: (() => void) | undefined;
+  #isClosed = false;
+
+  constructor(options: DriverOptions<Port, Command, Call, Event>) {
+    this.#options = options;
+    this.#machine = options.machine({
+      open: (port, endpoint) => this.#openPort(port).socket.connect(endpoint),
+      close: (port, flush) => this.#closePort(port, flush === true),
+      send: (port, to, command) => this.#enqueue(port, to, command),
+      store: (token, batch) => this.#store(token, batch),
+      emit: (event) => this.#events.push(event),
+    });
+    this.#arm();
+  }
+
+  /** Hands a user's call to the machine. From inside an event listener it runs right after. */
+  call(call: Call): void {
+    this.#enter(() => this.#machine.handleCall(this.#now(), call));
+  }
+
+  /** Binds `port` to one more endpoint; answers with the real one. */
+  bind(port: Port, endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void {
+    if (this.#isClosed) return done(new ClosedError('this socket'), endpoint);
+    const open = this.#ports.get(port) ?? this.#openPort(port);
+    open.socket.bind(endpoint, done);
+  }
+
+  /** Sends what is queued, closes every socket, then calls back. Nothing reaches the machine after. */
+  close(done: () => void): void {
+    if (this.#isClosed) return done();
+    this.#isClosed = true;
+    this.#closed = done;
+    for (const port of this.#ports.keys()) this.#closePort(port, true);
+    this.#arm();
+    this.#finishClosing();
+  }
+
+  /** The machine's fingerprint, for determinism checks. */
+  fingerprint(): string {
+    return this.#machine.fingerprint(this.#now());
+  }
+
+  #now(): Instant {
+    return this.#options.clock.now();
+  }
+
+  // Inputs: one at a time; events leave after the machine has returned.
+
+  #enter(input: () => void): void {
+    if (this.#isClosed) return;
+    if (this.#busy) {
+      this.#inputs.push(input);
+      return;
+    }
+    this.#busy = true;
+    input();
+    for (;;) {
+      const event = this.#events.shift();
+      if (event !== undefined) this.#options.onEvent(event);
+      else {
+        const next = this.#inputs.shift();
+        if (next === undefined) break;
+        next();
+      }
+    }
+    this.#busy = false;
+    this.#arm();
+  }
+
+  #receive(owner: OpenPort<Port>, from: Address, frames: Frames): void {
+    if (this.#ports.get(owner.port) !== owner) return;
+    this.counters.received++;
+    this.#enter(() => {
+      const now = this.#now();
+      const reason = this.#options.codec.decode(owner.port, frames, (command) =>
+        this.#machine.handleCommand(now, owner.port, from, command),
+      );
+      if (reason === undefined) return;
+      this.counters.malformed++;
+      this.#machine.handleMalformed(now, owner.port, from, reason);
+    });
+  }
+
+  #peerGone(owner: OpenPort<Port>, from: Address): void {
+    if (this.#ports.get(owner.port) !== owner) return;
+    this.#enter(() => this.#machine.handlePeerGone(this.#now(), owner.port, from));
+  }
+
+  #store(token: number, batch: unknown): void {
+    const store = this.#options.store;
+    if (store === undefined) throw new Error('this machine stores records: give its driver a store');
+    store(batch, (error) =>
+      this.#enter(() => this.#machine.handleStored(this.#now(), token, error)),
+    );
+  }
+
+  // Sockets
+
+  #openPort(port: Port): OpenPort<Port> {
+    this.#closePort(port, false);
+    const open: OpenPort<Port> = {
+      port,
+      queues: new Map(),
+      closeAt: Infinity,
+      socket: this.#options.transport.open(this.#options.kindOf(port), {
+        onMessage: (from, frames) => this.#receive(open, from, frames),
+        onPeerGone: (from) => this.#peerGone(open, from),
+      }),
+    };
+    this.#ports.set(port, open);
+    return open;
+  }
+
+  #closePort(port: Port, flush: boolean): void {
+    const open = this.#ports.get(port);
+    if (open === undefined) return;
+    this.#ports.delete(port);
+    if (!flush) {
+      open.queues.clear();
+      open.socket.close(0);
+      return;
+    }
+    open.closeAt = this.#now() + FAREWELL;
+    this.#leaving.add(open);
+    for (const queue of [...open.queues.values()]) this.#pump(open, queue);
+    this.#closeIfDrained(open);
+  }
+
+  #closeIfDrained(open: OpenPort<Port>): void {
+    if (!this.#leaving.has(open)) return;
+    if (open.queues.size > 0 && this.#now() < open.closeAt) return;
+    this.#leaving.delete(open);
+    open.queues.clear();
+    open.socket.close(FAREWELL);
+    this.#finishClosing();
+  }
+
+  #finishClosing(): void {
+    if (!this.#isClosed || this.#leaving.size > 0) return;
+    this.#disarm?.();
+    this.#disarm = undefined;
+    const closed = this.#closed;
+    this.#closed = undefined;
+    closed?.();
+  }
+
+  // Outgoing queues
+
+  #enqueue(port: Port, to: Address, command: Command): boolean {
+    const open = this.#ports.get(port);
+    if (open === undefined) return false;
+    const queue = open.queues.get(to) ?? new PeerQueue(to, this.#options.peerQueueBytes);
+    const last = queue.open;
+    const lastBytes = last?.bytes ?? 0;
+    if (!queue.hasRoom(0)) return this.#refuse(queue);
+    const message = this.#options.codec.encode(port, command, last);
+    if (message !== last && !queue.hasRoom(message.bytes)) return this.#refuse(queue);
+    if (message === last && message.bytes === lastBytes) return true;
+    queue.push(message);
+    open.queues.set(to, queue);
+    this.#dirty.set(queue, open);
+    this.#flushAtTurnEnd();
+    return true;
+  }
+
+  #refuse(queue: PeerQueue): boolean {
+    queue.refused = true;
+    this.counters.refused++;
+    return false;
+  }
+
+  #flushAtTurnEnd(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    this.#options.clock.atTurnEnd(() => {
+      this.#flushing = false;
+      const dirty = this.#dirty;
+      this.#dirty = new Map();
+      for (const [queue, open] of dirty) this.#pump(open, queue);
+      this.#arm();
+    });
+  }
+
+  #pump(open: OpenPort<Port>, queue: PeerQueue): void {
+    while (!queue.sending && this.#now() >= queue.retryAt) {
+      const message = queue.head;
+      if (message === undefined) break;
+      queue.sending = true;
+      let settled = false;
+      let returned = false;
+      open.socket.send(queue.to, message.frames, (outcome) => {
+        settled = true;
+        this.#sent(open, queue, outcome);
+        if (returned) {
+          this.#pump(open, queue);
+          this.#arm();
+        }
+      });
+      returned = true;
+      if (!settled) return;
+    }
+    if (queue.empty && !queue.sending) this.#retire(open, queue);
+  }
+
+  #sent(open: OpenPort<Port>, queue: PeerQueue, outcome: SendOutcome): void {
+    queue.sending = false;
+    if (outcome === 'full') {
+      queue.postpone(this.#now());
+      this.#waiting.add({ owner: open, queue });
+      return;
+    }
+    if (outcome === 'sent') {
+      this.counters.sent++;
+      queue.shift();
+      if (queue.refused && queue.hasDrained) this.#writable(open, queue);
+      return;
+    }
+    while (!queue.empty) {
+      queue.shift();
+      this.counters.unroutable++;
+    }
+    if (outcome === 'unroutable') this.#peerGone(open, queue.to);
+  }
+
+  #writable(open: OpenPort<Port>, queue: PeerQueue): void {
+    queue.refused = false;
+    if (this.#ports.get(open.port) !== open) return;
+    this.#enter(() => this.#machine.handleWritable(this.#now(), open.port, queue.to));
+  }
+
+  #retire(open: OpenPort<Port>, queue: PeerQueue): void {
+    if (open.queues.get(queue.to) === queue) open.queues.delete(queue.to);
+    this.#closeIfDrained(open);
+  }
+
+  // The one timer
+
+  #arm(): void {
+    const next = this.#nextWake();
+    if (next >= this.#armedAt) return;
+    this.#disarm?.();
+    this.#armedAt = next;
+    this.#disarm = this.#options.clock.wakeAt(next, () => this.#wake());
+  }
+
+  #nextWake(): Instant {
+    let next = this.#isClosed ? Infinity : this.#machine.nextTimeout;
+    for (const { queue } of this.#waiting) next = Math.min(next, queue.retryAt);
+    for (const { closeAt } of this.#leaving) next = Math.min(next, closeAt);
+    return next;
+  }
+
+  #wake(): void {
+    this.#armedAt = Infinity;
+    this.#disarm = undefined;
+    const now = this.#now();
+    for (const waiting of this.#waiting) {
+      if (waiting.queue.retryAt > now) continue;
+      this.#waiting.delete(waiting);
+      this.#pump(waiting.owner, waiting.queue);
+    }
+    for (const open of this.#leaving) this.#closeIfDrained(open);
+    if (!this.#isClosed && this.#machine.nextTimeout <= now) {
+      this.#enter(() => this.#machine.handleTimeout(this.#now()));
+    }
+    this.#arm();
+  }
+}

@@ -1,0 +1,88 @@
+/** What waits to be sent to one peer, bounded in bytes. Pure bookkeeping: the driver does the sending. */
+import type { Address, Instant } from '../core/machine.ts';
+import type { Outgoing } from '../core/codec.ts';
+
+/** How soon a peer at its high-water mark is tried again, and how slowly at most. */
+const FIRST_RETRY = 1;
+const SLOWEST_RETRY = 32;
+
+export class PeerQueue {
+  readonly to: Address;
+  readonly #limit: number;
+  readonly #messages: { message: Outgoing; bytes: number }[] = [];
+  #first = 0;
+  #bytes = 0;
+  #retries = 0;
+  /** A message was handed over and its outcome is not known yet. */
+  sending = false;
+  /** A message was refused: the machine is owed a `handleWritable`. */
+  refused = false;
+  /** When a peer at its high-water mark is tried again. */
+  retryAt: Instant = -Infinity;
+
+  constructor(to: Address, limit: number) {
+    this.to = to;
+    this.#limit = limit;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get empty(): boolean {
+    return this.#first === this.#messages.length;
+  }
+
+  /** The message to send next. */
+  get head(): Outgoing | undefined {
+    return this.#messages[this.#first]?.message;
+  }
+
+  /** The message a packing dialect may still append to: the last one, unless it is being sent. */
+  get open(): Outgoing | undefined {
+    const last = this.#messages.length - 1;
+    return this.sending && last === this.#first ? undefined : this.#messages[last]?.message;
+  }
+
+  /** True if the queue takes `bytes` more. An empty queue takes one message of any size. */
+  hasRoom(bytes: number): boolean {
+    return this.#bytes === 0 || this.#bytes + bytes <= this.#limit;
+  }
+
+  /** Queues a message, or takes note that the open one has grown. */
+  push(message: Outgoing): void {
+    const last = this.#messages.at(-1);
+    if (last?.message === message) {
+      this.#bytes += message.bytes - last.bytes;
+      last.bytes = message.bytes;
+      return;
+    }
+    this.#messages.push({ message, bytes: message.bytes });
+    this.#bytes += message.bytes;
+  }
+
+  /** The head was handed over. */
+  shift(): void {
+    const head = this.#messages[this.#first];
+    if (head === undefined) return;
+    this.#bytes -= head.bytes;
+    this.#retries = 0;
+    this.retryAt = -Infinity;
+    this.#first++;
+    if (this.#first * 2 > this.#messages.length) {
+      this.#messages.splice(0, this.#first);
+      this.#first = 0;
+    }
+  }
+
+  /** The head was refused by a full socket. */
+  postpone(now: Instant): void {
+    this.retryAt = now + Math.min(SLOWEST_RETRY, FIRST_RETRY * 2 ** this.#retries);
+    this.#retries++;
+  }
+
+  /** True once a refused sender may try again: half of the bound is free, so that it does not flap. */
+  get hasDrained(): boolean {
+    return this.#bytes * 2 <= this.#limit;
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * What the driver needs of the world: sockets and a clock, both as interfaces, so that the very same
+ * driver runs over zeromq and in the simulator. Callbacks, no promises: simulated time is synchronous.
+ */
+import type { Address, Frames, Instant } from '../core/machine.ts';
+
+/** ROUTER: many peers, each with an address. DEALER: one peer, the empty address. */
+export type SocketKind = 'router' | 'dealer';
+
+/**
+ * How a send ended. `sent`: handed over, which promises nothing about arrival. `full`: the peer's
+ * high-water mark is reached, try later. `unroutable`: no such peer. `closed`: the socket is.
+ */
+export type SendOutcome = 'sent' | 'full' | 'unroutable' | 'closed';
+
+/** What a socket tells its owner. Never called from inside one of the socket's own methods. */
+export interface SocketHandler {
+  /** A message arrived. `frames` are without the routing id, borrowed until the call returns. */
+  onMessage(from: Address, frames: Frames): void;
+  /** The connection to that peer broke: a fast hint where the platform gives one. */
+  onPeerGone(from: Address): void;
+}
+
+export interface TransportSocket {
+  /** Answers with the real endpoint, or an error (`BindError`). Several binds are several endpoints. */
+  bind(endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void;
+  /** Starts connecting, and reconnects for ever. The endpoint was checked before. */
+  connect(endpoint: string): void;
+  /**
+   * Hands one message over; `done` is called once, at once or later. The caller sends the next
+   * message to the same peer only after that, so that a refused one is not overtaken.
+   */
+  send(to: Address, frames: Frames, done: (outcome: SendOutcome) => void): void;
+  /** Closes; what was handed over may still leave for `linger` milliseconds. */
+  close(linger: number): void;
+}
+
+export interface Transport {
+  open(kind: SocketKind, handler: SocketHandler): TransportSocket;
+}
+
+export interface Clock {
+  /** Monotonic milliseconds. */
+  now(): Instant;
+  /** Calls back once at or after `at`; the returned function takes that back. */
+  wakeAt(at: Instant, callback: () => void): () => void;
+  /** Calls back when all that is at hand now has been received: the moment to send what came of it. */
+  atTurnEnd(callback: () => void): void;
+}
