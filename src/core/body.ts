@@ -1,9 +1,9 @@
 /** What users pass as a body, and the frames it becomes. */
 import { InvalidArgumentError } from './errors.ts';
-import { encodeText } from './frames.ts';
+import { EMPTY_FRAME, encodeText } from './frames.ts';
 import type { Frames } from './machine.ts';
 
-/** Text becomes one UTF-8 frame, bytes one frame, an array one frame an element. */
+/** Text becomes one UTF-8 frame, bytes one frame, an array one frame an element (none: one empty frame). */
 export type Body = string | Uint8Array | readonly (string | Uint8Array)[];
 
 /**
@@ -11,7 +11,7 @@ export type Body = string | Uint8Array | readonly (string | Uint8Array)[];
  * @throws InvalidArgumentError `ERR_INVALID_BODY` if it is anything but text, bytes or an array of them
  */
 export function framesOf(body: unknown): Frames {
-  if (Array.isArray(body)) return body.map(frameOf);
+  if (Array.isArray(body)) return body.length === 0 ? [EMPTY_FRAME] : body.map(frameOf);
   return [frameOf(body)];
 }
 

@@ -13,15 +13,15 @@ export interface Outgoing {
   readonly bytes: number;
 }
 
-export interface Codec<Port extends string, Command> {
+export interface Codec<Port extends string, Input, Output = Input> {
   /**
    * Decodes one message (without the routing id) and hands each command over. Total: any bytes are
    * fine. Returns why the message was refused, or undefined.
    */
-  decode(port: Port, frames: Frames, deliver: (command: Command) => void): string | undefined;
+  decode(port: Port, frames: Frames, deliver: (command: Input) => void): string | undefined;
   /**
    * Encodes `command` into a message of its own, or appends it to `open` (the last message queued
    * for the peer and not yet sent) and returns that same, now larger, message.
    */
-  encode(port: Port, command: Command, open: Outgoing | undefined): Outgoing;
+  encode(port: Port, command: Output, open: Outgoing | undefined): Outgoing;
 }

@@ -19,16 +19,19 @@ export type ErrorCode =
   | 'ERR_NOT_READY'
   // how a request can end
   | 'ERR_ATTEMPTS_EXHAUSTED'
+  | 'ERR_BROKER_CLOSING'
   | 'ERR_CANCELLED'
   | 'ERR_HANDLER_FAILED'
   | 'ERR_QUEUE_FULL'
   | 'ERR_REPLY_TOO_LARGE'
   | 'ERR_REQUEST_EXPIRED'
   | 'ERR_REQUEST_TIMEOUT'
+  | 'ERR_STREAM_OVERFLOW'
   | 'ERR_WORKER_LOST';
 
 const RETRIABLE: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_ADDRESS_IN_USE',
+  'ERR_BROKER_CLOSING',
   'ERR_NOT_READY',
   'ERR_QUEUE_FULL',
   'ERR_REQUEST_EXPIRED',
@@ -87,12 +90,14 @@ export class ClosedError extends UnsinkableError {
 export type RequestErrorCode = Extract<
   ErrorCode,
   | 'ERR_ATTEMPTS_EXHAUSTED'
+  | 'ERR_BROKER_CLOSING'
   | 'ERR_CANCELLED'
   | 'ERR_HANDLER_FAILED'
   | 'ERR_QUEUE_FULL'
   | 'ERR_REPLY_TOO_LARGE'
   | 'ERR_REQUEST_EXPIRED'
   | 'ERR_REQUEST_TIMEOUT'
+  | 'ERR_STREAM_OVERFLOW'
   | 'ERR_WORKER_LOST'
 >;
 

@@ -51,9 +51,7 @@ export function byteLength(frames: Frames): number {
 
 /** The frames in a form that may outlive the call: small ones copied, large ones as they are. */
 export function keepFrames(frames: Frames): Frames {
-  return frames.map((frame) =>
-    frame.byteLength <= COPY_LIMIT ? new Uint8Array(frame) : frame,
-  );
+  return frames.map((frame) => (frame.byteLength <= COPY_LIMIT ? new Uint8Array(frame) : frame));
 }
 
 /** True if both hold the same bytes. */

@@ -35,6 +35,11 @@ export function heard(heartbeat: Heartbeat, now: Instant, settings: HeartbeatSet
   heartbeat.expiresAt = now + expiryOf(settings);
 }
 
+/** This side was stopped and could not hear: the peer gets at least one more interval. */
+export function forgive(heartbeat: Heartbeat, now: Instant, settings: HeartbeatSettings): void {
+  heartbeat.expiresAt = Math.max(heartbeat.expiresAt, now + settings.heartbeatInterval);
+}
+
 /** A heartbeat leaves now: schedules the next one from now, so that a late timer causes no burst. */
 export function beaten(heartbeat: Heartbeat, now: Instant, settings: HeartbeatSettings): void {
   heartbeat.beatAt = now + settings.heartbeatInterval;

@@ -7,6 +7,7 @@ export * from './errors.ts';
 export * from './fingerprint.ts';
 export * from './frames.ts';
 export * from './heartbeat.ts';
+export * from './logger.ts';
 export * from './machine.ts';
 export * from './options.ts';
 export * from './random.ts';

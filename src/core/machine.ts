@@ -27,7 +27,7 @@ export type Address = string;
 export type Frames = readonly Uint8Array[];
 
 /** All that a machine may ask of the world. Calls only record: none re-enters the machine. */
-export interface Outbox<Port extends string, Command, Event> {
+export interface Outbox<Port extends string, Output, Event> {
   /** Opens a fresh socket on `port` (what was open there is closed) and connects it. */
   open(port: Port, endpoint: string): void;
   /**
@@ -39,7 +39,7 @@ export interface Outbox<Port extends string, Command, Event> {
    * Encodes `command` at once and queues it for one peer. False: that peer's byte-bounded queue is
    * full and nothing was queued; `handleWritable` says when it has room again.
    */
-  send(port: Port, to: Address, command: Command): boolean;
+  send(port: Port, to: Address, command: Output): boolean;
   /** Asks for `batch` to be made durable; `handleStored` with the same token is the answer. */
   store(token: number, batch: unknown): void;
   /** Tells the user that something happened. */
@@ -47,9 +47,9 @@ export interface Outbox<Port extends string, Command, Event> {
 }
 
 /** One protocol role. See the file header for what it may not contain and the laws it keeps. */
-export interface Machine<Port extends string, Command, Call> {
+export interface Machine<Port extends string, Input, Call> {
   /** A decoded command arrived. It is borrowed: copy what is kept (`keepFrames`). */
-  handleCommand(now: Instant, port: Port, from: Address, command: Command): void;
+  handleCommand(now: Instant, port: Port, from: Address, command: Input): void;
   /** A message arrived that no dialect understands; `reason` says why, for counters and logs. */
   handleMalformed(now: Instant, port: Port, from: Address, reason: string): void;
   /** What the user asks: a request, a reply, a cancel, a drain. */

@@ -17,10 +17,10 @@ const FAREWELL = 1000;
 /** Makes a batch durable and calls back once. Given by rooms that store (Titanic, Binary Star). */
 export type Store = (batch: unknown, done: (error?: Error) => void) => void;
 
-export interface DriverOptions<Port extends string, Command, Call, Event> {
+export interface DriverOptions<Port extends string, Input, Output, Call, Event> {
   /** Builds the machine on the outbox it is given. */
-  readonly machine: (outbox: Outbox<Port, Command, Event>) => Machine<Port, Command, Call>;
-  readonly codec: Codec<Port, Command>;
+  readonly machine: (outbox: Outbox<Port, Output, Event>) => Machine<Port, Input, Call>;
+  readonly codec: Codec<Port, Input, Output>;
   /** What kind of socket a port is. */
   readonly kindOf: (port: Port) => SocketKind;
   readonly transport: Transport;
@@ -51,7 +51,7 @@ interface OpenPort<Port> {
   closeAt: Instant;
 }
 
-export class Driver<Port extends string, Command, Call, Event> {
+export class Driver<Port extends string, Input, Output, Call, Event> {
   readonly counters: DriverCounters = {
     received: 0,
     sent: 0,
@@ -59,8 +59,8 @@ export class Driver<Port extends string, Command, Call, Event> {
     unroutable: 0,
     refused: 0,
   };
-  readonly #options: DriverOptions<Port, Command, Call, Event>;
-  readonly #machine: Machine<Port, Command, Call>;
+  readonly #options: DriverOptions<Port, Input, Output, Call, Event>;
+  readonly #machine: Machine<Port, Input, Call>;
   readonly #ports = new Map<Port, OpenPort<Port>>();
   readonly #leaving = new Set<OpenPort<Port>>();
   readonly #waiting = new Set<{ owner: OpenPort<Port>; queue: PeerQueue }>();
@@ -68,13 +68,14 @@ export class Driver<Port extends string, Command, Call, Event> {
   readonly #events: Event[] = [];
   #dirty = new Map<PeerQueue, OpenPort<Port>>();
   #busy = false;
-  #flushing = false;
+  #turnAt: Instant | undefined;
+  #turnEnding = false;
   #armedAt: Instant = Infinity;
   #disarm: (() => void) | undefined;
   #closed: (() => void) | undefined;
   #isClosed = false;
 
-  constructor(options: DriverOptions<Port, Command, Call, Event>) {
+  constructor(options: DriverOptions<Port, Input, Output, Call, Event>) {
     this.#options = options;
     this.#machine = options.machine({
       open: (port, endpoint) => this.#openPort(port).socket.connect(endpoint),
@@ -92,7 +93,11 @@ export class Driver<Port extends string, Command, Call, Event> {
   }
 
   /** Binds `port` to one more endpoint; answers with the real one. */
-  bind(port: Port, endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void {
+  bind(
+    port: Port,
+    endpoint: string,
+    done: (error: Error | undefined, endpoint: string) => void,
+  ): void {
     if (this.#isClosed) return done(new ClosedError('this socket'), endpoint);
     const open = this.#ports.get(port) ?? this.#openPort(port);
     open.socket.bind(endpoint, done);
@@ -113,8 +118,30 @@ export class Driver<Port extends string, Command, Call, Event> {
     return this.#machine.fingerprint(this.#now());
   }
 
+  /**
+   * The time of this turn: one instant for all that is received together. A machine can so tell that
+   * what it has just queued cannot have left yet.
+   */
   #now(): Instant {
-    return this.#options.clock.now();
+    if (this.#turnAt === undefined) {
+      this.#turnAt = this.#options.clock.now();
+      this.#endTurn();
+    }
+    return this.#turnAt;
+  }
+
+  #endTurn(): void {
+    if (this.#turnEnding) return;
+    this.#turnEnding = true;
+    this.#options.clock.atTurnEnd(() => {
+      const dirty = this.#dirty;
+      this.#dirty = new Map();
+      for (const [queue, open] of dirty) this.#pump(open, queue);
+      this.#turnEnding = false;
+      this.#turnAt = undefined;
+      if (this.#dirty.size > 0) this.#endTurn();
+      this.#arm();
+    });
   }
 
   // Inputs: one at a time; events leave after the machine has returned.
@@ -161,7 +188,8 @@ export class Driver<Port extends string, Command, Call, Event> {
 
   #store(token: number, batch: unknown): void {
     const store = this.#options.store;
-    if (store === undefined) throw new Error('this machine stores records: give its driver a store');
+    if (store === undefined)
+      throw new Error('this machine stores records: give its driver a store');
     store(batch, (error) =>
       this.#enter(() => this.#machine.handleStored(this.#now(), token, error)),
     );
@@ -219,7 +247,7 @@ export class Driver<Port extends string, Command, Call, Event> {
 
   // Outgoing queues
 
-  #enqueue(port: Port, to: Address, command: Command): boolean {
+  #enqueue(port: Port, to: Address, command: Output): boolean {
     const open = this.#ports.get(port);
     if (open === undefined) return false;
     const queue = open.queues.get(to) ?? new PeerQueue(to, this.#options.peerQueueBytes);
@@ -232,7 +260,7 @@ export class Driver<Port extends string, Command, Call, Event> {
     queue.push(message);
     open.queues.set(to, queue);
     this.#dirty.set(queue, open);
-    this.#flushAtTurnEnd();
+    this.#endTurn();
     return true;
   }
 
@@ -242,22 +270,11 @@ export class Driver<Port extends string, Command, Call, Event> {
     return false;
   }
 
-  #flushAtTurnEnd(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    this.#options.clock.atTurnEnd(() => {
-      this.#flushing = false;
-      const dirty = this.#dirty;
-      this.#dirty = new Map();
-      for (const [queue, open] of dirty) this.#pump(open, queue);
-      this.#arm();
-    });
-  }
-
   #pump(open: OpenPort<Port>, queue: PeerQueue): void {
-    while (!queue.sending && this.#now() >= queue.retryAt) {
+    while (!queue.sending) {
       const message = queue.head;
       if (message === undefined) break;
+      if (queue.postponed && queue.retryAt > this.#now()) break;
       queue.sending = true;
       let settled = false;
       let returned = false;
@@ -326,6 +343,7 @@ export class Driver<Port extends string, Command, Call, Event> {
   #wake(): void {
     this.#armedAt = Infinity;
     this.#disarm = undefined;
+    this.#turnAt = undefined;
     const now = this.#now();
     for (const waiting of this.#waiting) {
       if (waiting.queue.retryAt > now) continue;

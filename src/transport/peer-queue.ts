@@ -75,6 +75,11 @@ export class PeerQueue {
     }
   }
 
+  /** True while the head, once refused by a full socket, waits for `retryAt`. */
+  get postponed(): boolean {
+    return this.#retries > 0;
+  }
+
   /** The head was refused by a full socket. */
   postpone(now: Instant): void {
     this.retryAt = now + Math.min(SLOWEST_RETRY, FIRST_RETRY * 2 ** this.#retries);

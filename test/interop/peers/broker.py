@@ -60,7 +60,8 @@ class Broker:
         self._gone: set[bytes] = set()  # after a DISCONNECT, in either direction
         self._router = mdp.open_socket(context, zmq.ROUTER)
         self._router.bind(options.bind)
-        emit(f"ready {self._router.last_endpoint.decode().rstrip(chr(0))}")
+        endpoint = self._router.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        emit(f"ready {endpoint}")
 
     def run(self, waiter: Waiter) -> None:
         """Serves until a signal comes; judges expiry only when all that came is read."""

@@ -1,0 +1,416 @@
+/**
+ * The Majordomo client as a pure machine: 7/MDP and 18/MDP.
+ *
+ * Stock MDP has no correlation id, so each request in flight has a lane of its own: a DEALER socket
+ * with at most one request outstanding. A try that is given up closes its lane, so that a late reply
+ * has nowhere to arrive; the next try is made on a new socket, after a jittered back-off.
+ *
+ *   waiting ──► sent ──► replied | failed
+ *                │ ▲
+ *      timed out ▼ │ back-off over
+ *              resting
+ */
+import { BoundedQueue } from '../core/bounded-queue.ts';
+import { Deadlines } from '../core/deadlines.ts';
+import type { RequestErrorCode } from '../core/errors.ts';
+import { fingerprintOf } from '../core/fingerprint.ts';
+import { byteLength, keepFrames } from '../core/frames.ts';
+import type { Address, Frames, Instant, Machine, Outbox } from '../core/machine.ts';
+import { backoffDelay, type BackoffSettings, type Random } from '../core/retry.ts';
+import type { ClientInput, ClientOutput, Dialect, ReplyCommand } from './commands.ts';
+import { decodeFailure } from './error-body.ts';
+
+export type ClientPort = `lane-${number}`;
+
+/** Chosen by the caller, unique among the requests not yet answered. */
+export type RequestId = number;
+
+export interface RequestCall {
+  readonly type: 'request';
+  readonly id: RequestId;
+  readonly service: string;
+  readonly body: Frames;
+  readonly dialect: Dialect;
+  /** Partial replies are told one by one; otherwise they become part of the one reply. */
+  readonly streaming: boolean;
+  /** Milliseconds for the whole, and for one try. */
+  readonly timeout: number;
+  readonly attemptTimeout: number;
+  readonly retries: number;
+}
+
+export type ClientCall =
+  | { readonly type: 'connect'; readonly endpoints: readonly string[] }
+  | RequestCall
+  | { readonly type: 'cancel'; readonly id: RequestId; readonly reason: string }
+  /** Take nothing new, wait for what is outstanding. */
+  | { readonly type: 'drain' }
+  /** Cancel what is outstanding. */
+  | { readonly type: 'stop' };
+
+export type ClientEvent =
+  | { type: 'partial'; id: RequestId; body: Frames }
+  /** The two outcomes; each request has exactly one. */
+  | { type: 'reply'; id: RequestId; body: Frames }
+  | { type: 'failed'; id: RequestId; service: string; code: RequestErrorCode; message: string }
+  | { type: 'retry'; id: RequestId; service: string; attempt: number; endpoint: string }
+  /** A reply that no outstanding request asked for. */
+  | { type: 'replyRefused'; lane: number }
+  | { type: 'malformed'; reason: string }
+  | { type: 'drained' };
+
+export interface ClientSettings extends BackoffSettings {
+  readonly lanes: number;
+  readonly queueLimit: number;
+  readonly queueBytes: number;
+  /** Bytes of partials collected for a request that does not stream them. */
+  readonly replyBufferBytes: number;
+  readonly random: Random;
+}
+
+interface ClientRequest {
+  readonly call: RequestCall;
+  /** When the whole has failed. */
+  readonly deadlineAt: Instant;
+  /** When the present try has failed, or the next one begins. */
+  stepAt: Instant;
+  state: 'waiting' | 'sent' | 'resting' | 'ended';
+  lane: Lane | undefined;
+  /** Tries begun. */
+  attempts: number;
+  /** A partial has reached the caller: another try would repeat it. */
+  partialSeen: boolean;
+  readonly parts: Uint8Array[];
+  partBytes: number;
+}
+
+interface Lane {
+  readonly number: number;
+  readonly port: ClientPort;
+  open: boolean;
+  /** Index of the endpoint it is connected to. */
+  endpoint: number;
+  request: ClientRequest | undefined;
+}
+
+export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCall> {
+  readonly #outbox: Outbox<ClientPort, ClientOutput, ClientEvent>;
+  readonly #settings: ClientSettings;
+  readonly #state: {
+    phase: 'open' | 'draining' | 'drained';
+    readonly endpoints: string[];
+    /** Where a lane opened next connects to: an endpoint that did not let us down last. */
+    endpoint: number;
+    readonly requests: Map<RequestId, ClientRequest>;
+    readonly waiting: BoundedQueue<ClientRequest>;
+    /** Rested and due, before all that wait. */
+    readonly retrying: Set<ClientRequest>;
+    readonly lanes: Lane[];
+    /** Lanes without a request; open ones at the end, so that they are used first. */
+    readonly free: Lane[];
+  };
+  readonly #steps = new Deadlines<ClientRequest>();
+
+  constructor(outbox: Outbox<ClientPort, ClientOutput, ClientEvent>, settings: ClientSettings) {
+    this.#outbox = outbox;
+    this.#settings = settings;
+    const lanes = Array.from({ length: settings.lanes }, (_, number): Lane => ({
+      number,
+      port: `lane-${number}`,
+      open: false,
+      endpoint: 0,
+      request: undefined,
+    }));
+    this.#state = {
+      phase: 'open',
+      endpoints: [],
+      endpoint: 0,
+      requests: new Map(),
+      waiting: new BoundedQueue({ limit: settings.queueLimit, bytes: settings.queueBytes }),
+      retrying: new Set(),
+      lanes,
+      free: [...lanes].reverse(),
+    };
+  }
+
+  get nextTimeout(): Instant {
+    return this.#steps.next;
+  }
+
+  fingerprint(now: Instant): string {
+    return fingerprintOf(this.#state, now);
+  }
+
+  /** Requests without an outcome, and how many of them wait for a lane. */
+  get outstanding(): number {
+    return this.#state.requests.size;
+  }
+
+  get waiting(): number {
+    return this.#state.waiting.size;
+  }
+
+  handleCommand(now: Instant, port: ClientPort, _from: Address, command: ClientInput): void {
+    const lane = this.#state.lanes[Number(port.slice('lane-'.length))];
+    const request = lane?.request;
+    if (lane === undefined || request === undefined || !answers(request, command)) {
+      this.#outbox.emit({ type: 'replyRefused', lane: lane?.number ?? -1 });
+      return;
+    }
+    this.#state.endpoint = lane.endpoint;
+    if (command.final) this.#conclude(now, request, command.body);
+    else this.#takePartial(now, request, command.body);
+  }
+
+  handleMalformed(_now: Instant, _port: ClientPort, _from: Address, reason: string): void {
+    this.#outbox.emit({ type: 'malformed', reason });
+  }
+
+  handleCall(now: Instant, call: ClientCall): void {
+    switch (call.type) {
+      case 'connect':
+        this.#state.endpoints.push(...call.endpoints);
+        return this.#fillLanes(now);
+      case 'request':
+        return this.#accept(now, call);
+      case 'cancel': {
+        const request = this.#state.requests.get(call.id);
+        if (request !== undefined) this.#fail(now, request, 'ERR_CANCELLED', call.reason);
+        return;
+      }
+      case 'drain':
+        if (this.#state.phase === 'open') this.#state.phase = 'draining';
+        return this.#finishDraining();
+      case 'stop':
+        if (this.#state.phase === 'open') this.#state.phase = 'draining';
+        for (const request of [...this.#state.requests.values()]) {
+          this.#fail(now, request, 'ERR_CANCELLED', 'the client was closed before a reply came');
+        }
+        return this.#finishDraining();
+    }
+  }
+
+  handlePeerGone(): void {
+    // The socket reconnects by itself. Whether the request was lost with the link only time can tell:
+    // trying at once could run it twice without need.
+  }
+
+  handleWritable(): void {
+    // A lane carries one request: its queue is empty whenever it is used.
+  }
+
+  handleStored(): void {
+    // A client stores nothing.
+  }
+
+  handleTimeout(now: Instant): void {
+    for (;;) {
+      const request = this.#steps.takeDue(now);
+      if (request === undefined) return;
+      if (request.deadlineAt <= now) this.#timeOut(now, request);
+      else if (request.state === 'sent') this.#giveUpTry(now, request);
+      else {
+        this.#state.retrying.add(request);
+        this.#steps.set(request, request.deadlineAt);
+        this.#fillLanes(now);
+      }
+    }
+  }
+
+  // A request's life
+
+  #accept(now: Instant, call: RequestCall): void {
+    const { phase, requests, waiting, free, endpoints } = this.#state;
+    const { id, service } = call;
+    const refuse = (code: RequestErrorCode, message: string): void =>
+      this.#outbox.emit({ type: 'failed', id, service, code, message });
+    if (phase !== 'open') return refuse('ERR_CANCELLED', 'the client is closing');
+    const request: ClientRequest = {
+      call,
+      deadlineAt: now + call.timeout,
+      stepAt: Infinity,
+      state: 'waiting',
+      lane: undefined,
+      attempts: 0,
+      partialSeen: false,
+      parts: [],
+      partBytes: 0,
+    };
+    // Whoever waits is older, so a free lane means that nobody waits.
+    const lane = endpoints.length === 0 ? undefined : free.pop();
+    if (lane === undefined && !waiting.push(request, byteLength(call.body))) {
+      const { queueLimit, queueBytes } = this.#settings;
+      const bounds = `${queueLimit} requests or ${queueBytes} bytes`;
+      return refuse(
+        'ERR_QUEUE_FULL',
+        `the client's queue is full (${bounds}): await some replies first`,
+      );
+    }
+    requests.set(id, request);
+    this.#steps.set(request, request.deadlineAt);
+    if (lane !== undefined) this.#send(now, request, lane);
+  }
+
+  #send(now: Instant, request: ClientRequest, lane: Lane): void {
+    const { call } = request;
+    const { service, body, dialect } = call;
+    if (!lane.open) {
+      lane.endpoint = this.#state.endpoint;
+      lane.open = true;
+      this.#outbox.open(lane.port, this.#endpointOf(lane));
+    }
+    lane.request = request;
+    request.lane = lane;
+    request.state = 'sent';
+    request.attempts++;
+    if (request.attempts > 1) {
+      const { id } = call;
+      const { attempts: attempt } = request;
+      this.#outbox.emit({ type: 'retry', id, service, attempt, endpoint: this.#endpointOf(lane) });
+    }
+    this.#step(request, now + call.attemptTimeout);
+    this.#outbox.send(lane.port, '', { type: 'request', dialect, service, body });
+  }
+
+  #takePartial(now: Instant, request: ClientRequest, body: Frames): void {
+    const { id, streaming, attemptTimeout } = request.call;
+    this.#step(request, now + attemptTimeout);
+    if (streaming) {
+      request.partialSeen = true;
+      this.#outbox.emit({ type: 'partial', id, body: keepFrames(body) });
+      return;
+    }
+    request.partBytes += byteLength(body);
+    request.parts.push(...keepFrames(body));
+    if (request.partBytes <= this.#settings.replyBufferBytes) return;
+    const message = `the partial replies exceed ${this.#settings.replyBufferBytes} bytes: use stream()`;
+    this.#fail(now, request, 'ERR_REPLY_TOO_LARGE', message);
+  }
+
+  #conclude(now: Instant, request: ClientRequest, body: Frames): void {
+    const failure = decodeFailure(body);
+    if (failure === undefined) {
+      const whole = request.parts.length === 0 ? body : [...request.parts, ...body];
+      this.#end(request);
+      this.#outbox.emit({ type: 'reply', id: request.call.id, body: keepFrames(whole) });
+      return this.#release(now, request);
+    }
+    // A broker that closes did not lose the request, it never took it: another try costs nothing.
+    if (failure.code === 'ERR_BROKER_CLOSING' && this.#mayRetry(request)) {
+      return this.#giveUpTry(now, request);
+    }
+    this.#end(request);
+    const { id, service } = request.call;
+    this.#outbox.emit({ type: 'failed', id, service, ...failure });
+    this.#release(now, request);
+  }
+
+  /** The try is over without a reply: its socket goes, and the request rests before the next one. */
+  #giveUpTry(now: Instant, request: ClientRequest): void {
+    if (!this.#mayRetry(request)) return this.#timeOut(now, request);
+    this.#abandonLane(request, true);
+    request.state = 'resting';
+    request.parts.length = 0;
+    request.partBytes = 0;
+    const { random } = this.#settings;
+    this.#step(request, now + backoffDelay(this.#settings, request.attempts - 1, random));
+    this.#fillLanes(now);
+  }
+
+  #mayRetry(request: ClientRequest): boolean {
+    return request.attempts <= request.call.retries && !request.partialSeen;
+  }
+
+  #timeOut(now: Instant, request: ClientRequest): void {
+    const { timeout, service } = request.call;
+    const tries = request.attempts === 1 ? '1 try' : `${request.attempts} tries`;
+    const message =
+      request.attempts === 0
+        ? `no lane became free for '${service}' within ${timeout} ms: raise lanes or timeout`
+        : `no reply from '${service}' after ${tries} within ${timeout} ms: is a broker there, and a worker?`;
+    this.#fail(now, request, 'ERR_REQUEST_TIMEOUT', message);
+  }
+
+  #fail(now: Instant, request: ClientRequest, code: RequestErrorCode, message: string): void {
+    const { id, service } = request.call;
+    const timedOut = code === 'ERR_REQUEST_TIMEOUT';
+    this.#end(request);
+    this.#abandonLane(request, timedOut);
+    this.#outbox.emit({ type: 'failed', id, service, code, message });
+    this.#fillLanes(now);
+    this.#finishDraining();
+  }
+
+  /** The request leaves every table; its lane is the caller's to release or abandon. */
+  #end(request: ClientRequest): void {
+    request.state = 'ended';
+    this.#state.requests.delete(request.call.id);
+    this.#state.waiting.delete(request);
+    this.#state.retrying.delete(request);
+    this.#steps.delete(request);
+  }
+
+  #step(request: ClientRequest, at: Instant): void {
+    request.stepAt = at;
+    this.#steps.set(request, Math.min(at, request.deadlineAt));
+  }
+
+  // Lanes
+
+  /** The lane answered: it is as good as new. */
+  #release(now: Instant, request: ClientRequest): void {
+    const { lane } = request;
+    if (lane !== undefined) {
+      lane.request = undefined;
+      request.lane = undefined;
+      this.#state.free.push(lane);
+    }
+    this.#fillLanes(now);
+    this.#finishDraining();
+  }
+
+  /** A reply may still be on its way: the socket is closed, so that it meets no later request. */
+  #abandonLane(request: ClientRequest, letDown: boolean): void {
+    const { lane } = request;
+    if (lane === undefined) return;
+    lane.request = undefined;
+    request.lane = undefined;
+    lane.open = false;
+    this.#outbox.close(lane.port);
+    this.#state.free.unshift(lane);
+    const { endpoint, endpoints } = this.#state;
+    if (letDown && lane.endpoint === endpoint)
+      this.#state.endpoint = (endpoint + 1) % endpoints.length;
+  }
+
+  #fillLanes(now: Instant): void {
+    const { free, retrying, waiting, endpoints } = this.#state;
+    if (endpoints.length === 0) return;
+    while (free.length > 0) {
+      const [retry] = retrying;
+      if (retry !== undefined) retrying.delete(retry);
+      const next = retry ?? waiting.shift();
+      if (next === undefined) return;
+      this.#send(now, next, free.pop()!);
+    }
+  }
+
+  #endpointOf(lane: Lane): string {
+    return this.#state.endpoints[lane.endpoint]!;
+  }
+
+  #finishDraining(): void {
+    if (this.#state.phase !== 'draining' || this.#state.requests.size > 0) return;
+    this.#state.phase = 'drained';
+    for (const lane of this.#state.lanes) {
+      if (lane.open) this.#outbox.close(lane.port);
+      lane.open = false;
+    }
+    this.#outbox.emit({ type: 'drained' });
+  }
+}
+
+/** True if `command` can be the reply to what was asked on this lane. */
+function answers(request: ClientRequest, command: ReplyCommand): boolean {
+  return command.service === request.call.service && command.dialect === request.call.dialect;
+}

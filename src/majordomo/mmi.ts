@@ -1,0 +1,37 @@
+/**
+ * 8/MMI: the broker answers requests for services under `mmi.` itself.
+ *
+ * `mmi.service` with a service name gives 200 or 404. `mmi.services` is ours: the services as JSON.
+ * Anything else gives 501.
+ */
+import { decodeText, encodeText } from '../core/frames.ts';
+import type { Frames } from '../core/machine.ts';
+import type { ServiceStatus } from './broker-events.ts';
+
+/** Names that no worker may offer. */
+export const RESERVED_PREFIX = 'mmi.';
+
+export const SERVICE_QUERY = 'mmi.service';
+export const SERVICES_QUERY = 'mmi.services';
+
+/** What MMI may look at. */
+export interface MmiView {
+  offers(service: string): boolean;
+  services(): readonly ServiceStatus[];
+}
+
+export function isReserved(service: string): boolean {
+  return service.startsWith(RESERVED_PREFIX);
+}
+
+/** The body of the answer. */
+export function answerMmi(service: string, body: Frames, view: MmiView): Frames {
+  switch (service) {
+    case SERVICE_QUERY:
+      return [encodeText(view.offers(decodeText(body[0]!)) ? '200' : '404')];
+    case SERVICES_QUERY:
+      return [encodeText('200'), encodeText(JSON.stringify(view.services()))];
+    default:
+      return [encodeText('501')];
+  }
+}

@@ -1,0 +1,282 @@
+/**
+ * Simulated ROUTER and DEALER sockets: what they do with messages, connections and closing.
+ *
+ * They lose what zeromq loses and no more: see the counters in `effects.ts`.
+ */
+import { BindError } from '../core/errors.ts';
+import type { Address, Frames } from '../core/machine.ts';
+import type { SendOutcome, SocketHandler, TransportSocket } from '../transport/transport.ts';
+import type { Loss } from './effects.ts';
+import type { SimConnection } from './sim-connection.ts';
+import { type Lane, Message } from './sim-lane.ts';
+import type { SimNetwork, SimTransportOptions } from './sim-network.ts';
+import type { SimProcess } from './sim-process.ts';
+
+/** Where a send would go, or why it cannot. */
+type Route = Lane | Message[] | Exclude<SendOutcome, 'sent' | 'closed'>;
+
+export abstract class SimSocket implements TransportSocket {
+  readonly process: SimProcess;
+  /** Counts the sockets of a network; a later socket has a larger one. */
+  readonly serial: number;
+  readonly highWaterMark: number;
+  protected readonly network: SimNetwork;
+  readonly #handler: SocketHandler;
+  #isClosed = false;
+  #isGone = false;
+
+  constructor(
+    network: SimNetwork,
+    process: SimProcess,
+    handler: SocketHandler,
+    options: SimTransportOptions,
+  ) {
+    this.network = network;
+    this.process = process;
+    this.#handler = handler;
+    this.serial = network.nextSerial();
+    this.highWaterMark = options.highWaterMark ?? network.settings.highWaterMark;
+  }
+
+  /** Its owner has closed it: nothing is delivered to it any more. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Closed, and what it was to send has left or was dropped. */
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
+  /** Closed, and lingering for what is still to leave. */
+  get isLeaving(): boolean {
+    return this.#isClosed && !this.#isGone;
+  }
+
+  abstract bind(endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void;
+  abstract connect(endpoint: string): void;
+  /** `connection` broke, and this side has just learned it. */
+  abstract lost(connection: SimConnection): void;
+  /** Writes what can be written. */
+  abstract pump(): void;
+  /** How many messages are queued here. */
+  abstract get queued(): number;
+  protected abstract route(to: Address): Route;
+  protected abstract vanish(loss: Loss): void;
+
+  send(to: Address, frames: Frames, done: (outcome: SendOutcome) => void): void {
+    // A dead process is not told that it is dead: nothing of it ever runs again.
+    if (this.process.isCrashed) return;
+    if (this.#isClosed) return done('closed');
+    const { effects } = this.network.world;
+    const route = this.route(to);
+    if (typeof route === 'string') {
+      effects[route]++;
+      return done(route);
+    }
+    if (!this.process.spendEffect()) return;
+    effects.sent++;
+    const message = new Message(this.network.copy(frames));
+    if (Array.isArray(route)) route.push(message);
+    else route.offer(message);
+    done('sent');
+  }
+
+  close(linger: number): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.unbind();
+    if (linger <= 0 || this.queued === 0) return this.#vanish('lostAtClose');
+    this.network.world.after(linger, () => this.#vanish('lostAtClose'));
+    this.pump();
+  }
+
+  /** A lane has written all it had; perhaps it was the last one that had something. */
+  drained(): void {
+    if (this.isLeaving && this.queued === 0) this.#vanish('lostAtClose');
+  }
+
+  /** Its process has crashed. */
+  die(): void {
+    if (this.#isGone) return;
+    this.#isClosed = true;
+    this.unbind();
+    this.#vanish('lostAtCrash');
+  }
+
+  /** Hands a message to the owner. */
+  read(lane: Lane, frames: Frames): void {
+    this.network.delivered(lane, frames);
+    this.#handler.onMessage(lane.address, frames);
+  }
+
+  /** Gives up its endpoints. */
+  protected unbind(): void {
+    this.network.unbind(this);
+  }
+
+  /** Tells the owner that a peer is gone, where notices are on. */
+  protected notify(connection: SimConnection, address: Address): void {
+    const { world, settings } = this.network;
+    if (this.#isClosed || !settings.notices) return;
+    world.effects.noticeDelivered++;
+    const other = this === (connection.dealer as SimSocket) ? connection.router : connection.dealer;
+    world.note(`${this.process.name} is told that ${other.process.name} is gone`);
+    this.#handler.onPeerGone(address);
+  }
+
+  #vanish(loss: Loss): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.vanish(loss);
+    this.network.remove(this);
+  }
+}
+
+/** A DEALER: one connection at a time, made again for ever. What it queues survives connections. */
+export class SimDealer extends SimSocket {
+  readonly queue: Message[] = [];
+  readonly #routingId: Address | undefined;
+  #endpoint: string | undefined;
+  #connection: SimConnection | undefined;
+  #wasConnected = false;
+
+  constructor(
+    network: SimNetwork,
+    process: SimProcess,
+    handler: SocketHandler,
+    options: SimTransportOptions,
+  ) {
+    super(network, process, handler, options);
+    const identities = options.identities ?? network.settings.identities;
+    const fresh = identities === 'stable' ? `${process.name}#${this.serial}` : undefined;
+    this.#routingId = options.routingId ?? fresh;
+  }
+
+  get endpoint(): string | undefined {
+    return this.#endpoint;
+  }
+
+  get queued(): number {
+    return this.queue.length;
+  }
+
+  bind(endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void {
+    const error = new BindError('ERR_BIND_FAILED', endpoint, 'a simulated DEALER only connects');
+    this.process.atTurnEnd(() => done(error, endpoint));
+  }
+
+  connect(endpoint: string): void {
+    if (this.process.isCrashed || this.isClosed) return;
+    if (this.#endpoint !== undefined) throw new Error('a simulated DEALER connects once');
+    this.#endpoint = endpoint;
+    this.#attemptAfter(2 * this.network.settings.latency);
+  }
+
+  lost(connection: SimConnection): void {
+    if (this.#connection !== connection) return;
+    this.#connection = undefined;
+    this.#retry();
+    this.notify(connection, '');
+  }
+
+  pump(): void {
+    this.#connection?.up.pump();
+  }
+
+  protected route(): Route {
+    if (this.#connection === undefined) {
+      return this.queue.length < this.highWaterMark ? this.queue : 'full';
+    }
+    return this.#connection.up.hasRoom ? this.#connection.up : 'full';
+  }
+
+  protected vanish(loss: Loss): void {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    if (loss === 'lostAtCrash') connection?.die(this);
+    this.network.world.effects[loss] += this.queue.length;
+    this.queue.length = 0;
+    if (loss === 'lostAtClose') connection?.leave(this);
+  }
+
+  #attemptAfter(delay: number): void {
+    this.network.world.after(delay, () => this.#attempt());
+  }
+
+  #retry(): void {
+    // libzmq draws up to one interval more, so that many peers do not come back at once.
+    const interval = this.network.settings.reconnectInterval;
+    this.#attemptAfter(interval + interval * this.network.world.random());
+  }
+
+  #attempt(): void {
+    if (this.isGone || this.#connection !== undefined) return;
+    const connection = this.network.establish(this, this.#routingId);
+    if (connection === undefined) return this.#retry();
+    this.#connection = connection;
+    if (this.#wasConnected) this.network.world.effects.reconnected++;
+    this.#wasConnected = true;
+    connection.up.pump();
+  }
+}
+
+/** A ROUTER: many peers, each on a connection of its own; what is queued for one dies with it. */
+export class SimRouter extends SimSocket {
+  readonly #peers = new Map<Address, SimConnection>();
+
+  get queued(): number {
+    let queued = 0;
+    for (const { down } of this.#peers.values()) queued += down.queue.length;
+    return queued;
+  }
+
+  bind(endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void {
+    if (this.process.isCrashed || this.isClosed) return;
+    const bound = this.network.bind(this, endpoint);
+    this.process.atTurnEnd(() => {
+      if (typeof bound === 'string') done(undefined, bound);
+      else done(bound, endpoint);
+    });
+  }
+
+  connect(): void {
+    throw new Error('a simulated ROUTER only binds');
+  }
+
+  /** Takes a new peer in, or lets it replace the one that has its routing id (handover). */
+  accept(connection: SimConnection): void {
+    const former = this.#peers.get(connection.address);
+    this.#peers.set(connection.address, connection);
+    former?.replaced();
+  }
+
+  lost(connection: SimConnection): void {
+    connection.down.dropQueue('lostAtReset');
+    if (this.#peers.get(connection.address) !== connection) return;
+    this.#peers.delete(connection.address);
+    this.notify(connection, connection.address);
+  }
+
+  pump(): void {
+    for (const { down } of this.#peers.values()) down.pump();
+  }
+
+  protected route(to: Address): Route {
+    const peer = this.#peers.get(to);
+    if (peer === undefined) return 'unroutable';
+    return peer.down.hasRoom ? peer.down : 'full';
+  }
+
+  protected vanish(loss: Loss): void {
+    const peers = [...this.#peers.values()];
+    this.#peers.clear();
+    for (const connection of peers) {
+      if (loss === 'lostAtCrash') connection.die(this);
+      else {
+        connection.down.dropQueue(loss);
+        connection.leave(this);
+      }
+    }
+  }
+}
