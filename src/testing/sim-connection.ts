@@ -79,6 +79,8 @@ export class SimConnection implements LaneOwner {
 
   /** The process of `socket` died, perhaps before all that it had handed over was written. */
   die(socket: SimSocket): void {
+    // One that had left before has its end of stream on the wire, which the kernel still sends.
+    if (this.#done.has(socket)) return;
     const { world, settings } = this.#network;
     const lane = socket === this.dealer ? this.up : this.down;
     lane.dropQueue('lostAtCrash');
@@ -88,12 +90,15 @@ export class SimConnection implements LaneOwner {
     this.leave(socket);
   }
 
-  /** Another connection with the same routing id takes its place in the ROUTER; nobody is told. */
+  /**
+   * Another connection with the same routing id takes its place in the ROUTER. Nobody is told: a DEALER
+   * that is still there is a zombie, until the ROUTER closes.
+   */
   replaced(): void {
     this.#network.world.effects.handover++;
     this.up.discard('lostAtHandover');
     this.down.dropQueue('lostAtHandover');
-    this.finished(this.router);
+    if (this.#done.has(this.dealer)) this.finished(this.router);
   }
 
   /** `socket` will do nothing about this connection any more. */
@@ -120,7 +125,6 @@ export class SimConnection implements LaneOwner {
     if (this.#done.has(socket)) return;
     socket.process.receive({
       deliver: () => {
-        if (this.#done.has(socket)) return;
         socket.lost(this);
         this.finished(socket);
       },

@@ -146,7 +146,7 @@ export class Lane {
     return (
       this.#isOpen &&
       this.#wire.length + this.#unread < this.link.receiveWindow &&
-      this.from.process.isRunning
+      this.from.process.canWrite
     );
   }
 

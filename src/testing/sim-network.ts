@@ -99,7 +99,7 @@ export class SimNetwork implements ProcessWatcher {
       open: (kind, handler) => {
         const Socket = kind === 'router' ? SimRouter : SimDealer;
         const socket = new Socket(this, process, handler, options);
-        if (!process.isCrashed) this.#sockets.add(socket);
+        if (!process.isOver) this.#sockets.add(socket);
         return socket;
       },
     };
@@ -217,7 +217,7 @@ export class SimNetwork implements ProcessWatcher {
   /** Connects a DEALER, or returns undefined if nobody can answer now. */
   establish(dealer: SimDealer, routingId: Address | undefined): SimConnection | undefined {
     const router = this.#endpoints.get(dealer.endpoint ?? '');
-    if (router === undefined || !router.process.isRunning || !dealer.process.isRunning) {
+    if (router === undefined || !router.process.isRunning || !dealer.process.canWrite) {
       return undefined;
     }
     const [client, server] = [dealer.process.name, router.process.name];
@@ -233,7 +233,7 @@ export class SimNetwork implements ProcessWatcher {
   /** A frame list of its own for each message, so that it can be overwritten. */
   copy(frames: Frames): Frames {
     if (!this.settings.poison) return frames;
-    return frames.map((frame) => (frame.length <= POISON_LIMIT ? Buffer.from(frame) : frame));
+    return frames.map((frame) => (frame.length <= POISON_LIMIT ? new Uint8Array(frame) : frame));
   }
 
   /** Takes down that a message is being read. */
@@ -259,6 +259,10 @@ export class SimNetwork implements ProcessWatcher {
   processCrashed(process: SimProcess): void {
     for (const socket of this.#sockets) if (socket.process === process) socket.die();
     this.#processes.delete(process);
+  }
+
+  processExited(process: SimProcess): void {
+    for (const socket of this.#sockets) if (socket.process === process) socket.close(0);
   }
 
   processResumed(process: SimProcess): void {

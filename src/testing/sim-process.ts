@@ -29,6 +29,7 @@ export interface Arrival {
 /** What belongs to a process and has to know its fate: its sockets, its disk. */
 export interface ProcessWatcher {
   processCrashed(process: SimProcess): void;
+  processExited(process: SimProcess): void;
   processResumed(process: SimProcess): void;
 }
 
@@ -53,13 +54,13 @@ export class SimProcess implements Clock {
   readonly #world: SimWorld;
   readonly #watchers: ProcessWatcher[] = [];
   readonly #lateness: (() => number) | undefined;
-  #state: 'running' | 'paused' | 'crashed' = 'running';
+  #state: 'running' | 'paused' | 'exited' | 'crashed' = 'running';
   #pausedUntil: Instant = -Infinity;
   #unreadUntil: Instant = -Infinity;
   #inTurn = false;
   #turnEnds: (() => void)[] = [];
   #lent: Frames[] = [];
-  #inbox: Arrival[] = [];
+  readonly #inbox: Arrival[] = [];
   #held: (() => void)[] = [];
   #effectsLeft = Infinity;
   #pauseBeforeSend: number | undefined;
@@ -84,6 +85,21 @@ export class SimProcess implements Clock {
 
   get isCrashed(): boolean {
     return this.#state === 'crashed';
+  }
+
+  /** It has ended in order: its name is free, and what its closed sockets hold still leaves. */
+  get hasExited(): boolean {
+    return this.#state === 'exited';
+  }
+
+  /** It has crashed or exited: no more turns. */
+  get isOver(): boolean {
+    return this.#state === 'crashed' || this.#state === 'exited';
+  }
+
+  /** Its sockets can write: it runs, or it has exited and they linger. */
+  get canWrite(): boolean {
+    return this.#state === 'running' || this.#state === 'exited';
   }
 
   /** What was received and is not read yet. */
@@ -118,7 +134,7 @@ export class SimProcess implements Clock {
   }
 
   atTurnEnd(callback: () => void): void {
-    if (this.isCrashed) return;
+    if (this.isOver) return;
     this.#turnEnds.push(callback);
     if (this.#inTurn || this.#turnEnds.length > 1) return;
     this.#world.schedule(this.#world.now, () => this.#finishTurn());
@@ -137,7 +153,7 @@ export class SimProcess implements Clock {
   }
 
   #timerDue(timer: Timer): void {
-    if (timer.isCancelled || this.isCrashed) return;
+    if (timer.isCancelled || this.isOver) return;
     const due = this.#worldInstant(timer.at);
     if (due > this.#world.now + 1e-6) {
       // The clock was slowed down meanwhile.
@@ -156,7 +172,7 @@ export class SimProcess implements Clock {
 
   /** Runs `work` as a turn of this process: later while it is paused, never once it has crashed. */
   run(work: () => void): void {
-    if (this.isCrashed) return;
+    if (this.isOver) return;
     if (this.#inTurn) return work();
     if (this.#state === 'paused' || this.#held.length > 0) {
       if (this.#state === 'paused') this.#world.effects.pausedTimer++;
@@ -171,6 +187,8 @@ export class SimProcess implements Clock {
   /** Hands over what arrived, or keeps it while this process does not read. For networks. */
   receive(arrival: Arrival): void {
     if (this.isCrashed) return arrival.abandon();
+    // What an exited process still receives ends in its closed sockets.
+    if (this.isOver) return arrival.deliver();
     if (this.#canRead && this.#inbox.length === 0) {
       this.#inTurn = true;
       arrival.deliver();
@@ -225,7 +243,7 @@ export class SimProcess implements Clock {
 
   /** SIGSTOP: no turn is taken until `resume`, or for `duration` milliseconds. */
   pause(duration = Infinity): void {
-    if (this.isCrashed) return;
+    if (this.isOver) return;
     this.#world.note(`${this.name} pauses`);
     this.#state = 'paused';
     this.#pausedUntil = Math.max(this.#pausedUntil, this.#world.now + duration);
@@ -305,13 +323,28 @@ export class SimProcess implements Clock {
     this.#state = 'crashed';
     this.#world.effects.crashed++;
     this.#world.note(`${this.name} crashes`);
+    this.#forgetTurns();
+    for (const watcher of this.#watchers) watcher.processCrashed(this);
+    for (const arrival of this.#inbox.splice(0)) arrival.abandon();
+  }
+
+  /**
+   * A graceful end: it takes no more turns, its open sockets close without linger, and those closed
+   * before still linger. Its name is free.
+   */
+  exit(): void {
+    if (this.isOver) return;
+    this.#state = 'exited';
+    this.#world.note(`${this.name} exits`);
+    this.#forgetTurns();
+    for (const watcher of this.#watchers) watcher.processExited(this);
+    for (const arrival of this.#inbox.splice(0)) arrival.deliver();
+  }
+
+  #forgetTurns(): void {
     this.#turnEnds = [];
     this.#held = [];
     this.#lent = [];
-    for (const watcher of this.#watchers) watcher.processCrashed(this);
-    const unread = this.#inbox;
-    this.#inbox = [];
-    for (const arrival of unread) arrival.abandon();
   }
 
   /**
@@ -324,7 +357,7 @@ export class SimProcess implements Clock {
 
   /** True if one more effect may leave. For networks and disks: false means that it never happens. */
   spendEffect(): boolean {
-    if (this.isCrashed) return false;
+    if (this.isOver) return false;
     if (this.#effectsLeft === 0) {
       this.#crashAfterLast();
       return false;

@@ -66,7 +66,7 @@ export abstract class SimSocket implements TransportSocket {
 
   send(to: Address, frames: Frames, done: (outcome: SendOutcome) => void): void {
     // A dead process is not told that it is dead: nothing of it ever runs again.
-    if (this.process.isCrashed) return;
+    if (this.process.isOver) return;
     if (this.#isClosed) return done('closed');
     const { effects } = this.network.world;
     const route = this.route(to);
@@ -167,7 +167,7 @@ export class SimDealer extends SimSocket {
   }
 
   connect(endpoint: string): void {
-    if (this.process.isCrashed || this.isClosed) return;
+    if (this.process.isOver || this.isClosed) return;
     if (this.#endpoint !== undefined) throw new Error('a simulated DEALER connects once');
     this.#endpoint = endpoint;
     this.#attemptAfter(2 * this.network.settings.latency);
@@ -232,7 +232,7 @@ export class SimRouter extends SimSocket {
   }
 
   bind(endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void {
-    if (this.process.isCrashed || this.isClosed) return;
+    if (this.process.isOver || this.isClosed) return;
     const bound = this.network.bind(this, endpoint);
     this.process.atTurnEnd(() => {
       if (typeof bound === 'string') done(undefined, bound);
@@ -269,9 +269,10 @@ export class SimRouter extends SimSocket {
   }
 
   protected vanish(loss: Loss): void {
-    const peers = [...this.#peers.values()];
     this.#peers.clear();
-    for (const connection of peers) {
+    // Those that were replaced are no peers any more, but they end with the socket.
+    for (const connection of this.network.connections) {
+      if (connection.router !== this) continue;
       if (loss === 'lostAtCrash') connection.die(this);
       else {
         connection.down.dropQueue(loss);

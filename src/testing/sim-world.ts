@@ -78,10 +78,10 @@ export class SimWorld {
     if (until > this.#now && until < Infinity) this.#now = until;
   }
 
-  /** Starts an operating-system process. After a crash the name is free for its next incarnation. */
+  /** Starts an operating-system process. Once it is over, its name is free for the next one. */
   start(name: string, options: SimProcessOptions = {}): SimProcess {
     const former = this.#alive.get(name);
-    if (former !== undefined && !former.isCrashed) throw new Error(`${name} is already running`);
+    if (former !== undefined && !former.isOver) throw new Error(`${name} is already running`);
     const process = new SimProcess(this, name, options);
     this.#alive.set(name, process);
     this.note(`${name} starts`);

@@ -11,8 +11,11 @@ import type { Address, Frames, Instant, Machine, Outbox } from '../core/machine.
 import { PeerQueue } from './peer-queue.ts';
 import type { Clock, SendOutcome, SocketKind, Transport, TransportSocket } from './transport.ts';
 
-/** How long a farewell may take to leave, in milliseconds: in the queue, and again in the socket. */
+/** How long a farewell may wait in its queue, in milliseconds. */
 const FAREWELL = 1000;
+
+/** How long what was handed over may then take to leave; beyond 500 ms zeromq.js warns on stderr. */
+const LINGER = 400;
 
 /** Makes a batch durable and calls back once. Given by rooms that store (Titanic, Binary Star). */
 export type Store = (batch: unknown, done: (error?: Error) => void) => void;
@@ -153,6 +156,8 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
       return;
     }
     this.#busy = true;
+    // Time comes first: no input is seen by a machine that has overlooked a deadline.
+    if (this.#machine.nextTimeout <= this.#now()) this.#machine.handleTimeout(this.#now());
     input();
     for (;;) {
       const event = this.#events.shift();
@@ -232,7 +237,7 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
     if (open.queues.size > 0 && this.#now() < open.closeAt) return;
     this.#leaving.delete(open);
     open.queues.clear();
-    open.socket.close(FAREWELL);
+    open.socket.close(LINGER);
     this.#finishClosing();
   }
 
@@ -351,9 +356,7 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
       this.#pump(waiting.owner, waiting.queue);
     }
     for (const open of this.#leaving) this.#closeIfDrained(open);
-    if (!this.#isClosed && this.#machine.nextTimeout <= now) {
-      this.#enter(() => this.#machine.handleTimeout(this.#now()));
-    }
+    if (this.#machine.nextTimeout <= now) this.#enter(() => undefined);
     this.#arm();
   }
 }

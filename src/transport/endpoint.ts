@@ -16,7 +16,8 @@ const LONGEST_ENDPOINT = 512;
 const LONGEST_IPC_PATH = ['linux', 'win32'].includes(process.platform) ? 107 : 103;
 
 const HOST = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
-const WEBSOCKET_PATH = /^[A-Za-z0-9._~/-]*$/;
+/** One segment: libzmq looks for the port before the last slash. */
+const WEBSOCKET_PATH = /^[A-Za-z0-9._~-]*$/;
 
 /**
  * Returns the endpoint if `bind` or `connect` can work with it. It may still fail: a port may be in
@@ -73,7 +74,8 @@ function complaintAboutWebSocket(address: string, purpose: EndpointPurpose): str
   const [authority, path] = slash < 0 ? [address, ''] : split(address, slash, 1);
   const complaint = complaintAboutTcp(authority, purpose);
   if (complaint !== undefined) return complaint;
-  if (!WEBSOCKET_PATH.test(path)) return 'may have only letters, digits and . _ ~ / - in its path';
+  if (!WEBSOCKET_PATH.test(path))
+    return 'may have one path segment of letters, digits and . _ ~ - only';
   // libzmq looks up a ws:// name once, inside connect, and fails for good if that fails.
   const host = authority.slice(0, authority.lastIndexOf(':')).replace(/^\[|\]$/g, '');
   return purpose === 'bind' || host === 'localhost' || isIP(host) > 0

@@ -57,9 +57,6 @@ const SLOWEST_RECONNECT = 1000;
 const ZMQ_DISCONNECT_MSG = 111;
 const ZMQ_HICCUP_MSG = 114;
 
-/** zeromq.js closes a socket that is only held by its pending receive: all are held here until then. */
-const running = new Set<ZeromqSocket>();
-
 /**
  * Sockets of zeromq.js, on its one shared context (1023 sockets a process).
  * `inproc://` never reconnects, and gives notices on the side of the ROUTER only.
@@ -106,7 +103,6 @@ class ZeromqSocket implements TransportSocket {
 
   /** The frames are handed over, large ones uncopied: they must never be changed afterwards. */
   send(to: Address, frames: Frames, done: (outcome: SendOutcome) => void): void {
-    if (this.#closed) return done('closed');
     const message = this.#kind === 'router' ? [fromAddress(to), ...frames] : [...frames];
     void this.#send(message, done);
   }
@@ -121,7 +117,7 @@ class ZeromqSocket implements TransportSocket {
 
   #configure(options: Required<ZeromqOptions>): void {
     const socket = this.#socket;
-    // Until close() says otherwise, so that a process that ends without closing does not hang.
+    // Until close() says otherwise: a thread that ends without closing would hang the process.
     socket.linger = 0;
     socket.sendTimeout = 0;
     socket.sendHighWaterMark = options.sendHighWaterMark;
@@ -192,9 +188,11 @@ class ZeromqSocket implements TransportSocket {
     void this.#socket.send([]);
   }
 
-  /** zeromq.js itself lets timers and other events run after 512 messages. */
+  /**
+   * Suspended, it also keeps the socket from being collected as garbage, which would close it.
+   * zeromq.js itself lets timers and other events run after 512 messages.
+   */
   async #receiveLoop(): Promise<void> {
-    running.add(this);
     while (!this.#closed) {
       let frames: Buffer[];
       try {
@@ -207,7 +205,6 @@ class ZeromqSocket implements TransportSocket {
       }
       if (!this.#closed) this.#deliver(frames);
     }
-    running.delete(this);
   }
 
   #deliver(frames: Buffer[]): void {

@@ -107,6 +107,19 @@ describe('sending', () => {
     expect(broker.received).toHaveLength(2);
   });
 
+  it('brings no message before its time, however fast the link has become', () => {
+    const { small, broker, worker, run } = pair();
+    run(10);
+    small.network.shape('worker', 'broker', { latency: 50 });
+    worker.say('slow');
+    small.network.shape('worker', 'broker', { latency: 1 });
+    worker.say('fast');
+    run(49);
+    expect(broker.received).toEqual([]);
+    run(1);
+    expect(broker.received).toEqual([`${ID}: slow`, `${ID}: fast`]);
+  });
+
   it('passes a message on as it was sent, and takes it back when the turn is over', () => {
     const small = new SmallWorld();
     const kept: Uint8Array[] = [];
@@ -120,10 +133,10 @@ describe('sending', () => {
     });
     router.bind(ENDPOINT, () => undefined);
     const worker = small.worker();
-    const small_ = new TextEncoder().encode('hello');
+    const short = new TextEncoder().encode('hello');
     const large = new Uint8Array(9000).fill(7);
-    worker.socket.send('', [small_, large], () => undefined);
-    small_.fill(0);
+    worker.socket.send('', [short, large], () => undefined);
+    short.fill(0);
     small.run(10);
     expect([...kept[0]!]).toEqual(Array(5).fill(0xdb));
     expect(kept[1]).toBe(large);
@@ -211,6 +224,7 @@ describe('reset', () => {
     expect(broker.received).toEqual([`${ID}: back`]);
     expect(worker.received).toEqual(['gone', 'still there']);
     expect(small.world.effects).toMatchObject({ handover: 1, noticeDelivered: 1 });
+    expect(small.network.connections.size).toBe(1);
   });
 
   it('gives no notice where they are off, yet the peer is unroutable', () => {
@@ -259,6 +273,21 @@ describe('handover', () => {
     expect(usurper.received).toEqual(['for whom?']);
     expect(small.world.effects).toMatchObject({ handover: 1, lostAtHandover: 2 });
     expect(small.network.inTransit()).toBe(0);
+  });
+});
+
+describe('zombie', () => {
+  it('learns nothing until the ROUTER closes, then connects again', () => {
+    const small = new SmallWorld();
+    const broker = small.broker();
+    const old = small.worker('old', { routingId: 'same' });
+    small.run(10);
+    small.worker('usurper', { routingId: 'same' });
+    small.run(1000);
+    expect(old.received).toEqual([]);
+    broker.process.crash();
+    small.run(10);
+    expect(old.received).toEqual(['gone']);
   });
 });
 
@@ -491,6 +520,20 @@ describe('crash', () => {
     expect(small.network.inTransit()).toBe(0);
   });
 
+  it('of a process whose socket lingers for some does not keep the others from being told', () => {
+    for (let seed = 0; seed < 10; seed++) {
+      const { small, broker, worker, run } = pair({ receiveWindow: 1, lossAtCrash: 1 }, seed);
+      const other = small.worker('other');
+      run(10);
+      broker.say('1', ID);
+      for (const text of ['1', '2']) broker.say(text, 'other#3');
+      broker.socket.close(100);
+      broker.process.crash();
+      run(10);
+      expect([worker.received.at(-1), other.received.at(-1)]).toEqual(['gone', 'gone']);
+    }
+  });
+
   it('after k sends lets these k leave', () => {
     const { small, broker, worker, run } = pair({ lossAtCrash: 0 });
     run(10);
@@ -503,6 +546,43 @@ describe('crash', () => {
     expect(broker.received).toEqual([`${ID}: 1`, `${ID}: 2`, `${ID}: gone`]);
     expect(worker.outcomes).toEqual(['sent', 'sent']);
     expect(small.world.effects.sent).toBe(2);
+  });
+});
+
+describe('exit', () => {
+  it('lets closed sockets linger and closes the others', () => {
+    const { small, broker, worker, run } = pair({ receiveWindow: 1 });
+    const second = small.connect(worker.process);
+    run(10);
+    worker.process.run(() => {
+      for (const text of ['1', '2', '3']) worker.say(text);
+      worker.socket.close(100);
+      for (const text of ['a', 'b']) second.say(text);
+      worker.process.atTurnEnd(() => worker.process.exit());
+    });
+    broker.say('too late', ID);
+    run(50);
+    const gone = ['worker#3: a', 'worker#3: gone', `${ID}: gone`];
+    expect(broker.received.toSorted()).toEqual(
+      [`${ID}: 1`, `${ID}: 2`, `${ID}: 3`, ...gone].toSorted(),
+    );
+    expect(worker.received).toEqual([]);
+    expect(small.world.effects).toMatchObject({ crashed: 0, lostAtClose: 2, lostAtCrash: 0 });
+    expect(small.network.inTransit()).toBe(0);
+    expect(small.world.start('worker').isRunning).toBe(true);
+  });
+
+  it('reads nothing more, not even what was received', () => {
+    const { small, worker, broker, run } = pair();
+    run(10);
+    broker.process.stopReading(100);
+    worker.say('unread');
+    run(10);
+    broker.process.exit();
+    run(200);
+    expect(broker.received).toEqual([]);
+    expect(worker.received).toEqual(['gone']);
+    expect(small.world.effects.lostAtClose).toBe(1);
   });
 });
 

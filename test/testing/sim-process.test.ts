@@ -87,23 +87,23 @@ describe('clock', () => {
   });
 });
 
-describe('pause', () => {
-  function paused(seed: number): string[] {
-    world = new SimWorld({ random: seededRandom(seed) });
-    seen = [];
-    const process = world.start('worker');
-    process.wakeAt(5, note('timer 1'));
-    process.wakeAt(6, note('timer 2'));
-    process.wakeAt(7, note('cancelled'));
-    process.pause(100);
-    world.schedule(1, () => process.receive(arrival('message 1')));
-    world.schedule(2, () => process.receive(arrival('message 2')));
-    world.run(99);
-    expect(seen).toEqual([]);
-    world.run(100);
-    return seen.filter((text) => text !== 'cancelled');
-  }
+function paused(seed: number): string[] {
+  world = new SimWorld({ random: seededRandom(seed) });
+  seen = [];
+  const process = world.start('worker');
+  process.wakeAt(5, note('timer 1'));
+  process.wakeAt(6, note('timer 2'));
+  process.wakeAt(7, note('cancelled'));
+  process.pause(100);
+  world.schedule(1, () => process.receive(arrival('message 1')));
+  world.schedule(2, () => process.receive(arrival('message 2')));
+  world.run(99);
+  expect(seen).toEqual([]);
+  world.run(100);
+  return seen.filter((text) => text !== 'cancelled');
+}
 
+describe('pause', () => {
   it('holds messages and timers, then does them in order, either kind first', () => {
     const orders = new Set<string>();
     for (let seed = 0; seed < 20; seed++) orders.add(paused(seed).join());
@@ -154,6 +154,20 @@ describe('pause', () => {
     expect(world.effects.pausedBeforeSend).toBe(1);
   });
 
+  it('leaves a held turn what it has borrowed', () => {
+    const process = world.start('worker');
+    const frame = Uint8Array.of(1, 2);
+    process.pauseBeforeSend(100);
+    process.run(() => {
+      process.lend([frame]);
+      process.atTurnEnd(() => seen.push(frame.join()));
+    });
+    expect([...frame]).toEqual([1, 2]);
+    world.run(100);
+    expect(seen).toEqual(['1,2']);
+    expect([...frame]).toEqual([0xdb, 0xdb]);
+  });
+
   it('may begin again while the process catches up', () => {
     const process = world.start('worker');
     process.pause(10);
@@ -194,17 +208,17 @@ describe('pause', () => {
   });
 });
 
-describe('crash', () => {
-  function busy(process: SimProcess, effects: number): void {
-    process.run(() => {
-      process.atTurnEnd(() => {
-        for (let effect = 1; effect <= effects; effect++) {
-          if (process.spendEffect()) seen.push(`effect ${effect}`);
-        }
-      });
+function busy(process: SimProcess, effects: number): void {
+  process.run(() => {
+    process.atTurnEnd(() => {
+      for (let effect = 1; effect <= effects; effect++) {
+        if (process.spendEffect()) seen.push(`effect ${effect}`);
+      }
     });
-  }
+  });
+}
 
+describe('crash', () => {
   it('ends everything: timers, turns, messages', () => {
     const process = world.start('worker');
     process.wakeAt(5, note('timer'));

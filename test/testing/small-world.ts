@@ -60,7 +60,6 @@ export class SmallWorld {
     const received: string[] = [];
     const addresses: Address[] = [];
     const outcomes: SendOutcome[] = [];
-    const prefix = (from: Address): string => (from === '' ? '' : `${from}: `);
     const socket = this.network.transport(process, options).open(kind, {
       onMessage: (from, frames) => {
         if (!addresses.includes(from)) addresses.push(from);
@@ -78,6 +77,10 @@ export class SmallWorld {
   run(duration: number): void {
     this.world.run(this.world.now + duration);
   }
+}
+
+function prefix(from: Address): string {
+  return from === '' ? '' : `${from}: `;
 }
 
 export function textOf(frames: Frames): string {

@@ -12,7 +12,7 @@ const BOTH = [
   'ipc://relative/with space',
   'ipc://@abstract',
   'inproc://broker',
-  'ws://127.0.0.1:80/mdp/v1',
+  'ws://127.0.0.1:80/mdp-1',
   'ws://localhost:80',
   'ws://[::1]:80/',
 ];
@@ -51,7 +51,8 @@ const NEVER: [endpoint: string, hint: RegExp][] = [
   ['inproc://zeromq.zap.01', /reserved/],
   [`inproc://${'x'.repeat(1024)}`, /longer than 512/],
   ['ws://127.0.0.1/path', /host and a port/],
-  ['ws://127.0.0.1:80/a b', /in its path/],
+  ['ws://127.0.0.1:80/a b', /one path segment/],
+  ['ws://127.0.0.1:80/mdp/v1', /one path segment/],
 ];
 
 function refusalOf(endpoint: unknown, purpose: 'bind' | 'connect'): InvalidArgumentError {

@@ -1,0 +1,25 @@
+// @ts-check
+/**
+ * What the demo's child processes have in common: they tell their parent what they do, and end with
+ * it, however it ends.
+ *
+ * @typedef {{ type: 'ready', endpoint: string }
+ *   | { type: 'started', request: number }
+ *   | { type: 'ended', request: number }
+ *   | { type: 'requeued' }} Report
+ */
+
+/**
+ * Tells the parent. Resolves when the report has left this process: a kill cannot take it back.
+ * @param {Report} report
+ * @returns {Promise<void>}
+ */
+export function tell(report) {
+  return new Promise((resolve) => process.send?.(report, () => resolve()));
+}
+
+/** Ends this process when its parent is gone; Ctrl-C is for the parent to handle. */
+export function endWithParent() {
+  process.on('disconnect', () => process.exit());
+  process.on('SIGINT', () => {});
+}

@@ -1,0 +1,109 @@
+/** How a command can fail: the one place that says which error ends with which exit code. */
+import { CommanderError, type Command } from 'commander';
+import { UnsinkableError, type ErrorCode } from '../core/errors.ts';
+import { OutputClosed } from './output.ts';
+import { Interrupted } from './signals.ts';
+import { printable } from './text.ts';
+
+/** What a script can tell apart. 128 and more: ended by that signal. */
+const DONE = 0;
+const FAILED = 1;
+const USAGE = 2;
+const TIMED_OUT = 3;
+const REFUSED = 4;
+
+/** The exit codes as words, for `--help`. */
+export const exitCodeHelp = `
+Exit codes: ${DONE} done, ${FAILED} failed, ${USAGE} wrong usage, ${TIMED_OUT} timed out, ${REFUSED} refused by the other side
+(a broker or worker answered with an error), 130 interrupted by Ctrl-C.
+Durations are milliseconds. Endpoints are zeromq's: tcp://HOST:PORT, ipc://PATH.`;
+
+/**
+ * One rule: time that ran out is `timed out` wherever the clock was, an error that a broker or a
+ * worker answered with is `refused`, what went wrong on this side is `failed`.
+ */
+const EXIT_CODES: Readonly<Record<ErrorCode, number>> = {
+  ERR_INVALID_ARGUMENT: USAGE,
+  ERR_INVALID_BODY: USAGE,
+  ERR_INVALID_ENDPOINT: USAGE,
+  ERR_INVALID_OPTION: USAGE,
+  ERR_UNKNOWN_OPTION: USAGE,
+  ERR_ADDRESS_IN_USE: FAILED,
+  ERR_BIND_FAILED: FAILED,
+  ERR_CLOSED: FAILED,
+  ERR_NOT_CONNECTED: FAILED,
+  ERR_NOT_READY: TIMED_OUT,
+  ERR_ATTEMPTS_EXHAUSTED: REFUSED,
+  ERR_BROKER_CLOSING: REFUSED,
+  ERR_CANCELLED: FAILED,
+  ERR_HANDLER_FAILED: REFUSED,
+  ERR_QUEUE_FULL: REFUSED,
+  ERR_REPLY_TOO_LARGE: FAILED,
+  ERR_REQUEST_EXPIRED: TIMED_OUT,
+  ERR_REQUEST_TIMEOUT: TIMED_OUT,
+  ERR_STREAM_OVERFLOW: FAILED,
+  ERR_WORKER_LOST: REFUSED,
+};
+
+/** A failure that only the command line knows, such as a file it cannot read. Exit code 1. */
+export class CommandFailure extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** The command line is wrong in a way that commander does not see. Exit code 2. */
+export class UsageError extends Error {}
+
+/** What the user is told, in one line, and the exit code. */
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+  readonly exitCode: number;
+}
+
+/** @param program for the name of the command that was mistyped */
+export function describeFailure(error: unknown, program: Command): Failure {
+  if (error instanceof OutputClosed) return { code: 'EPIPE', message: '', exitCode: DONE };
+  const interrupted = interruptionBehind(error);
+  if (interrupted !== undefined) {
+    const { message, exitCode } = interrupted;
+    return { code: 'ERR_CANCELLED', message, exitCode };
+  }
+  if (error instanceof CommanderError && error.exitCode === 0) {
+    return { code: error.code, message: '', exitCode: DONE };
+  }
+  if (error instanceof CommanderError || error instanceof UsageError) {
+    return { code: 'ERR_USAGE', message: usageMessage(error, program), exitCode: USAGE };
+  }
+  const message = printable(error instanceof Error ? error.message : String(error));
+  if (error instanceof UnsinkableError) {
+    return { code: error.code, message, exitCode: EXIT_CODES[error.code] };
+  }
+  if (error instanceof CommandFailure) return { code: error.code, message, exitCode: FAILED };
+  return { code: 'ERR_UNEXPECTED', message: `${message}; --verbose shows where`, exitCode: FAILED };
+}
+
+/** A signal ends requests and reads with errors of their own, which name it as their cause. */
+function interruptionBehind(error: unknown): Interrupted | undefined {
+  if (error instanceof Interrupted) return error;
+  return error instanceof Error && error.cause instanceof Interrupted ? error.cause : undefined;
+}
+
+function usageMessage(error: Error, program: Command): string {
+  const [operand] = program.args;
+  const command = program.commands.find((each) => each.name() === operand);
+  const help = `see '${program.name()}${command === undefined ? '' : ` ${operand}`} --help'`;
+  if (error instanceof CommanderError && error.code === 'commander.help') {
+    const names = program.commands.map((each) => each.name()).join(', ');
+    return `a command is missing, one of ${names}; ${help}`;
+  }
+  const message = error.message
+    .replace(/^error: /, '')
+    .replace(/\.$/, '')
+    .replaceAll('\n', ' ');
+  return `${printable(message)}; ${help}`;
+}

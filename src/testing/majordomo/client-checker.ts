@@ -1,0 +1,147 @@
+/**
+ * What must hold at a Majordomo client: each call ends once, within its time, with the reply that
+ * belongs to it; at most one try at a time is under way, and nothing is sent after the end.
+ */
+import type { Instant } from '../../core/machine.ts';
+import type { ClientEvent, ClientPort, RequestId } from '../../majordomo/client-machine.ts';
+import type { RequestCommand } from '../../majordomo/commands.ts';
+import type { PlannedOperation } from './plan.ts';
+import { requireThat, Violation } from '../violation.ts';
+import { decodeWork, partOf, textOf, wholeReplyTo, type Work } from './work.ts';
+
+/** One call, from the caller's point of view. */
+export interface Call {
+  readonly work: Work;
+  readonly operation: PlannedOperation;
+  readonly issuedAt: Instant;
+  sends: number;
+  parts: number;
+  /** Undefined while there is none. */
+  outcome: string | undefined;
+}
+
+/** How a request may end; what no peer of ours sends must not come up. */
+const OUTCOMES: ReadonlySet<string> = new Set([
+  'ERR_ATTEMPTS_EXHAUSTED',
+  'ERR_BROKER_CLOSING',
+  'ERR_CANCELLED',
+  'ERR_HANDLER_FAILED',
+  'ERR_QUEUE_FULL',
+  'ERR_REPLY_TOO_LARGE',
+  'ERR_REQUEST_EXPIRED',
+  'ERR_REQUEST_TIMEOUT',
+  'ERR_STREAM_OVERFLOW',
+  'ERR_WORKER_LOST',
+]);
+
+export class ClientChecker {
+  readonly calls = new Map<RequestId, Call>();
+  readonly #byWork = new Map<string, Call>();
+  /** The lanes whose socket is open, and the work it was last used for. */
+  readonly #lanes = new Map<ClientPort, string | undefined>();
+
+  issued(now: Instant, id: RequestId, operation: PlannedOperation, work: Work): void {
+    const call = { work, operation, issuedAt: now, sends: 0, parts: 0, outcome: undefined };
+    this.calls.set(id, call);
+    this.#byWork.set(work.id, call);
+  }
+
+  opened(port: ClientPort): void {
+    this.#lanes.set(port, undefined);
+  }
+
+  closed(port: ClientPort): void {
+    this.#lanes.delete(port);
+  }
+
+  sent(port: ClientPort, command: RequestCommand): void {
+    const work = decodeWork(command.body);
+    const call = work === undefined ? undefined : this.#byWork.get(work.id);
+    requireThat(work !== undefined && call !== undefined, 'requests leave intact', () => port);
+    requireThat(call.outcome === undefined, 'nothing is sent after the end', () => {
+      return `${work.id} ended with ${call.outcome}, and is sent on ${port}`;
+    });
+    requireThat(this.#lanes.has(port), 'lanes are open when used', () => port);
+    for (const [lane, earlier] of this.#lanes) {
+      requireThat(earlier !== work.id, 'one try at a time', () => {
+        return `${work.id} is sent on ${port} while its try on ${lane} may still be answered`;
+      });
+    }
+    this.#lanes.set(port, work.id);
+    call.sends++;
+    requireThat(call.sends <= call.operation.retries + 1, 'retries are capped', () => {
+      return `${work.id} is sent ${call.sends} times with ${call.operation.retries} retries`;
+    });
+    requireThat(
+      call.parts === 0 || !call.operation.streaming,
+      'no repetition after a partial',
+      () => {
+        return `${work.id} is sent again after a part of its reply was told`;
+      },
+    );
+  }
+
+  /** A reply ends its try: the lane is free for another request. */
+  event(event: ClientEvent): void {
+    if (event.type === 'partial') this.#checkPart(event.id, textOf(event.body));
+    else if (event.type === 'reply') this.#checkReply(event.id, textOf(event.body));
+    else if (event.type === 'failed') {
+      const call = this.#end(event.id, event.code);
+      requireThat(
+        OUTCOMES.has(event.code),
+        'known outcomes',
+        () => `${call.work.id}: ${event.code}`,
+      );
+      const { behaviour } = call.work;
+      requireThat(
+        event.code !== 'ERR_HANDLER_FAILED' || behaviour === 'fail',
+        'reply integrity',
+        () => {
+          return `${call.work.id}, whose handler does not fail, is told: ${event.message}`;
+        },
+      );
+    }
+  }
+
+  get unsettled(): number {
+    let count = 0;
+    for (const call of this.calls.values()) if (call.outcome === undefined) count++;
+    return count;
+  }
+
+  #checkPart(id: RequestId, text: string): void {
+    const call = this.#callOf(id);
+    requireThat(call.outcome === undefined, 'one outcome', () => `a part after ${call.outcome}`);
+    const expected = textOf(partOf(call.work.id, call.parts));
+    requireThat(text === expected, 'partials in order', () => `'${text}' instead of '${expected}'`);
+    call.parts++;
+  }
+
+  #checkReply(id: RequestId, text: string): void {
+    const call = this.#end(id, 'reply');
+    const whole = textOf(wholeReplyTo(call.work));
+    const final = `reply to ${call.work.id}`;
+    const expected = call.parts > 0 ? final : whole;
+    requireThat(text === expected, 'reply integrity', () => {
+      return `${call.work.id} got '${text}' after ${call.parts} parts instead of '${expected}'`;
+    });
+  }
+
+  #end(id: RequestId, outcome: string): Call {
+    const call = this.#callOf(id);
+    requireThat(call.outcome === undefined, 'one outcome', () => {
+      return `${call.work.id} ended with ${call.outcome}, and again with ${outcome}`;
+    });
+    call.outcome = outcome;
+    for (const [lane, work] of this.#lanes) {
+      if (work === call.work.id) this.#lanes.set(lane, undefined);
+    }
+    return call;
+  }
+
+  #callOf(id: RequestId): Call {
+    const call = this.calls.get(id);
+    if (call === undefined) throw new Violation('one outcome', `nobody asked for request ${id}`);
+    return call;
+  }
+}

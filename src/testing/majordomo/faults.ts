@@ -1,0 +1,124 @@
+/** How a planned fault is done to a role, and how it is undone when the core is healed. */
+import type { SimProcess } from '../sim-process.ts';
+import type { PlannedFault } from './plan.ts';
+import type { Stage } from './stage.ts';
+
+/** What all roles have in common. */
+export interface Role {
+  readonly name: string;
+  readonly process: SimProcess;
+  readonly state: string;
+  start(): void;
+  drain(): void;
+  stop(): void;
+}
+
+/** How slow a slow link is. */
+const SLOW = { latency: 60, jitter: 40, bandwidth: 20 };
+
+/** True if the process of `role` neither died nor ended. */
+export function isUp(role: Role): boolean {
+  return !role.process.isOver;
+}
+
+/** Starts the next incarnation of a role that is down. */
+export function restart(role: Role): void {
+  if (!isUp(role)) role.start();
+}
+
+/** Does `fault` to `role`; false if there was nothing to do it to. */
+export function inflict(
+  stage: Stage,
+  fault: PlannedFault,
+  role: Role,
+  others: readonly Role[],
+): boolean {
+  const { world, network } = stage;
+  const { kind, duration, count } = fault;
+  const { process, name } = role;
+  if (!isUp(role)) return false;
+  const peer = name === 'broker' ? others[count % others.length]!.name : 'broker';
+  const restartLater = (target: Role): void => {
+    world.after(duration, () => restart(target));
+  };
+  switch (kind) {
+    case 'crash':
+      process.crash();
+      restartLater(role);
+      return true;
+    case 'crashAfterEffects':
+      process.crashAfterEffects(count);
+      world.after(duration + 200, () => restart(role));
+      return true;
+    case 'pause':
+      process.pause(duration);
+      return true;
+    case 'pauseBeforeSend':
+      process.pauseBeforeSend(duration);
+      return true;
+    case 'stopReading':
+      process.stopReading(duration);
+      return true;
+    case 'partition':
+      network.partition(name, peer, { duration });
+      return true;
+    case 'oneWayPartition':
+      if (count % 2 === 0) network.partition(name, peer, { duration, oneWay: true });
+      else network.partition(peer, name, { duration, oneWay: true });
+      return true;
+    case 'reset':
+      return network.reset(name, peer) > 0;
+    case 'halfOpenReset':
+      return network.reset(name, peer, { halfOpen: true }) > 0;
+    case 'drop':
+      return count % 2 === 0
+        ? network.drop(name, peer, count) > 0
+        : network.drop(peer, name, count) > 0;
+    case 'slowLink':
+      network.shape(name, peer, SLOW);
+      network.shape(peer, name, SLOW);
+      world.after(duration, () => unshape(stage, name, peer));
+      return true;
+    case 'clockRate':
+      process.setRate(count % 2 === 0 ? 1.05 : 0.95);
+      return true;
+    case 'drain':
+      role.drain();
+      world.after(duration + 100, () => {
+        role.stop();
+        world.after(duration, () => restart(role));
+      });
+      return true;
+    case 'drainAll':
+      return drainWorkers(stage, others, duration);
+  }
+}
+
+/** A rolling stop of every worker at once, as when a deployment is taken down. */
+function drainWorkers(stage: Stage, others: readonly Role[], duration: number): boolean {
+  const workers = others.filter((role) => role.name.startsWith('worker') && isUp(role));
+  for (const worker of workers) {
+    worker.drain();
+    stage.world.after(duration + 1500, () => worker.stop());
+    stage.world.after(duration + 1600, () => restart(worker));
+  }
+  return workers.length > 0;
+}
+
+function unshape(stage: Stage, a: string, b: string): void {
+  const { latency, jitter, bandwidth } = stage.network.settings;
+  stage.network.shape(a, b, { latency, jitter, bandwidth });
+  stage.network.shape(b, a, { latency, jitter, bandwidth });
+}
+
+/** Takes back what was done to a role, so that it can take part in the viable core. */
+export function heal(stage: Stage, role: Role): void {
+  const { process } = role;
+  if (isUp(role)) {
+    process.crashAfterEffects(Infinity);
+    process.resume();
+    process.startReading();
+  }
+  restart(role);
+  if (role.name !== 'broker') unshape(stage, role.name, 'broker');
+}

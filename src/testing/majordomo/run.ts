@@ -1,0 +1,195 @@
+/**
+ * One run of a Majordomo plan.
+ *
+ * First chaos: operations and faults as planned, every invariant after every step. Then liveness: a
+ * viable core (the broker, one worker for each service, one client) is healed, the rest stays broken
+ * for ever, and everything the core was asked, before and now, must end within a stated bound.
+ */
+import { countLost } from '../effects.ts';
+import type { RunResult } from '../suite.ts';
+import type { Transcript } from '../transcript.ts';
+import { requireThat, Violation } from '../violation.ts';
+import { BrokerRole } from './broker-role.ts';
+import { ClientRole } from './client-role.ts';
+import { heal, inflict, isUp, type Role } from './faults.ts';
+import {
+  CHAOS_ENDS,
+  SERVICES,
+  type MajordomoPlan,
+  type PlannedFault,
+  type PlannedOperation,
+} from './plan.ts';
+import { RogueRole } from './rogue-role.ts';
+import { Stage } from './stage.ts';
+import { WorkerRole } from './worker-role.ts';
+
+/** After healing: how long the core may take to find together again. */
+const RECOVERY = 4000;
+
+/** How long a caller of the core may have to wait for the end of a call beyond its timeout. */
+const SLACK = 500;
+
+/** The longest timeout a plan can ask for. */
+const LONGEST_TIMEOUT = 4000;
+
+/** What a fresh request asks when everything should work again. */
+const PROOF: Omit<PlannedOperation, 'service' | 'client'> = {
+  at: 0,
+  streaming: false,
+  behaviour: 'reply',
+  work: 5,
+  size: 0,
+  timeout: LONGEST_TIMEOUT,
+  retries: 4,
+  cancelAfter: undefined,
+};
+
+/** @throws nothing: a violation is part of the result */
+export function runMajordomoPlan(plan: MajordomoPlan, transcript?: Transcript): RunResult {
+  const run = new MajordomoRun(plan, transcript);
+  let violation: Violation | undefined;
+  try {
+    run.chaos();
+    run.liveness();
+  } catch (error) {
+    if (!(error instanceof Violation)) throw error;
+    violation = error;
+  }
+  return run.result(violation);
+}
+
+class MajordomoRun {
+  readonly #stage: Stage;
+  readonly #broker: BrokerRole;
+  readonly #workers: readonly WorkerRole[];
+  readonly #clients: readonly ClientRole[];
+  readonly #roles: ReadonlyMap<string, Role>;
+  readonly #rogue: RogueRole | undefined;
+  #faults = 0;
+
+  constructor(plan: MajordomoPlan, transcript: Transcript | undefined) {
+    const stage = new Stage(plan, transcript);
+    this.#stage = stage;
+    this.#broker = new BrokerRole(stage);
+    this.#workers = plan.workers.map(
+      ({ service, protocol }, index) => new WorkerRole(stage, `worker-${index}`, service, protocol),
+    );
+    this.#clients = plan.clients.map(
+      ({ protocol }, index) => new ClientRole(stage, `client-${index}`, protocol),
+    );
+    const { rogue } = plan;
+    this.#rogue =
+      rogue === undefined ? undefined : new RogueRole(stage, rogue.service, rogue.mischiefs);
+    const roles: Role[] = [this.#broker, ...this.#workers, ...this.#clients];
+    this.#roles = new Map(roles.map((role) => [role.name, role]));
+  }
+
+  chaos(): void {
+    const { world, plan } = this.#stage;
+    for (const operation of plan.operations) {
+      const client = this.#clients[operation.client % this.#clients.length]!;
+      world.schedule(operation.at, () => client.issue(operation));
+    }
+    for (const fault of plan.faults) world.schedule(fault.at, () => this.#inflict(fault));
+    world.run(CHAOS_ENDS);
+  }
+
+  liveness(): void {
+    const { world, plan } = this.#stage;
+    const client = this.#clients[plan.core % this.#clients.length]!;
+    const workers = SERVICES.map((_, service) => this.#coreWorker(service)).filter(
+      (worker) => worker !== undefined,
+    );
+    this.#stage.isHealed = true;
+    this.#rogue?.process.crash();
+    this.#breakTheRest(
+      new Set([this.#broker.name, client.name, ...workers.map(({ name }) => name)]),
+    );
+    for (const worker of workers) {
+      if (isUp(worker) && worker.isStuck) worker.process.crash();
+      heal(this.#stage, worker);
+    }
+    heal(this.#stage, this.#broker);
+    heal(this.#stage, client);
+    world.run(CHAOS_ENDS + RECOVERY);
+    const started = world.now;
+    for (const worker of workers) {
+      client.issue({ ...PROOF, client: 0, service: worker.service });
+    }
+    world.run(started + LONGEST_TIMEOUT + SLACK);
+    this.#checkSettled(client, workers.length);
+    this.#checkQuiet();
+  }
+
+  result(violation: Violation | undefined): RunResult {
+    const { world, tally, network } = this.#stage;
+    const { effects, trace } = world;
+    if (
+      violation === undefined &&
+      effects.sent !== effects.delivered + countLost(effects) + network.inTransit()
+    ) {
+      throw new Error('the simulated network lost count of its messages');
+    }
+    return {
+      violation,
+      trace: trace.digest,
+      effects: { ...effects },
+      tally: Object.fromEntries(tally),
+      faults: this.#faults,
+      completed: tally.get('client.reply') ?? 0,
+      disturbed: (tally.get('broker.requestRequeued') ?? 0) + (tally.get('client.retry') ?? 0) > 0,
+      virtualTime: world.now,
+    };
+  }
+
+  #inflict(fault: PlannedFault): void {
+    const role = this.#roles.get(fault.target);
+    if (role === undefined) return;
+    const others = [...this.#workers, ...this.#clients];
+    const { state } = role;
+    const cell = `${fault.kind} × ${role.name.split('-')[0]!} ${state}`;
+    if (!inflict(this.#stage, fault, role, others)) return;
+    this.#faults++;
+    this.#stage.count(cell);
+  }
+
+  /** One of the workers that offer a service, if any does. */
+  #coreWorker(service: number): WorkerRole | undefined {
+    const able = this.#workers.filter((worker) => worker.service === service);
+    return able[this.#stage.plan.core % Math.max(1, able.length)];
+  }
+
+  /** Who is not of the core stays as it is, if it is broken, or breaks now: for ever. */
+  #breakTheRest(core: ReadonlySet<string>): void {
+    const { network, world } = this.#stage;
+    network.healAll();
+    for (const role of this.#roles.values()) {
+      if (core.has(role.name) || !isUp(role)) continue;
+      const fate = world.random();
+      if (fate < 0.3) role.process.crash();
+      else if (fate < 0.6) role.process.pause();
+      else if (fate < 0.8) network.partition(role.name, 'broker', { oneWay: fate < 0.7 });
+    }
+  }
+
+  #checkSettled(client: ClientRole, proofs: number): void {
+    const calls = [...client.checker.calls.values()];
+    for (const { work, outcome } of calls) {
+      requireThat(outcome !== undefined, 'every call ends', () => `${work.id} has no outcome`);
+    }
+    for (const { work, outcome } of calls.slice(calls.length - proofs)) {
+      requireThat(outcome === 'reply', 'the core works again', () => {
+        return `${work.id}, asked after healing, ended with ${outcome}`;
+      });
+    }
+  }
+
+  /** Nothing is left of what has ended. */
+  #checkQuiet(): void {
+    const { machine } = this.#broker;
+    const { queued, inFlight, clients } = machine.requests.state;
+    const alive = this.#clients.some((client) => client.checker.unsettled > 0);
+    if (alive || queued + inFlight > 0) return;
+    requireThat(clients.size === 0, 'quiescence', () => `${clients.size} clients are remembered`);
+  }
+}

@@ -1,0 +1,58 @@
+/** What all roles of one run share: the world, the network, the plan, and the tally. */
+import { toAddress } from '../../core/frames.ts';
+import type { BrokerOutput, DispatchTag } from '../../majordomo/commands.ts';
+import type { SimProcessOptions } from '../sim-process.ts';
+import { SimNetwork } from '../sim-network.ts';
+import { SimWorld } from '../sim-world.ts';
+import { seededRandom } from '../../core/random.ts';
+import type { Transcript } from '../transcript.ts';
+import type { MajordomoPlan } from './plan.ts';
+
+/** How often a timer is late, and by how many milliseconds at most, where a plan wants late timers. */
+const LATE_SHARE = 0.1;
+const LATEST = 30;
+
+export class Stage {
+  readonly plan: MajordomoPlan;
+  readonly world: SimWorld;
+  readonly network: SimNetwork;
+  /** How often each thing happened, besides what the network counts. */
+  readonly tally = new Map<string, number>();
+  /** From then on no handler hangs: whoever healed the core also mended the service. */
+  isHealed = false;
+  /** The tags of recent dispatches: what a rogue may steal. */
+  readonly tags: DispatchTag[] = [];
+
+  constructor(plan: MajordomoPlan, transcript?: Transcript) {
+    const { notices, highWaterMark, ghostDelay, jitter } = plan.settings;
+    const random = seededRandom(plan.seed);
+    this.plan = plan;
+    this.world = new SimWorld(transcript === undefined ? { random } : { random, transcript });
+    this.network = new SimNetwork(this.world, {
+      notices,
+      highWaterMark,
+      ghostDelay,
+      jitter,
+      reconnectInterval: 10,
+    });
+  }
+
+  count(what: string): void {
+    this.tally.set(what, (this.tally.get(what) ?? 0) + 1);
+    this.world.trace.addText(what);
+    this.world.transcript?.event(this.world.now, what);
+  }
+
+  processOptions(): SimProcessOptions {
+    const { random } = this.world;
+    const clockStart = 1000 * random();
+    if (!this.plan.settings.lateTimers) return { clockStart };
+    return { clockStart, lateness: () => (random() < LATE_SHARE ? LATEST * random() : 0) };
+  }
+
+  dispatchSeen(command: BrokerOutput): void {
+    if (command.type !== 'dispatch') return;
+    this.tags.push(toAddress(command.envelope[0]!));
+    if (this.tags.length > 4) this.tags.shift();
+  }
+}

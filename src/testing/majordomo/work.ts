@@ -1,0 +1,65 @@
+/** What travels in the bodies of simulated requests, so that every reply proves whose it is. */
+import { decodeText, encodeText } from '../../core/frames.ts';
+import type { Frames } from '../../core/machine.ts';
+import type { Behaviour } from './plan.ts';
+
+/** What a request asks of the simulated handler. */
+export interface Work {
+  /** Unique in a run. */
+  readonly id: string;
+  readonly behaviour: Behaviour;
+  readonly duration: number;
+}
+
+/** How many parts the behaviour `parts` writes before its reply. */
+export const PARTS = 3;
+
+export function encodeWork(work: Work, size: number): Frames {
+  const head = encodeText(`${work.id} ${work.behaviour} ${work.duration}`);
+  return size === 0 ? [head] : [head, ballastOf(work.id, size)];
+}
+
+/** The work in a body, or undefined if the body did not arrive as it was sent. */
+export function decodeWork(body: Frames): Work | undefined {
+  const [head, ballast] = body;
+  if (head === undefined) return undefined;
+  const [id, behaviour, duration] = decodeText(head).split(' ');
+  if (id === undefined || behaviour === undefined || duration === undefined) return undefined;
+  if (ballast !== undefined && !isIntact(ballast, id)) return undefined;
+  return { id, behaviour: behaviour as Behaviour, duration: Number(duration) };
+}
+
+export function partOf(id: string, index: number): Frames {
+  return [encodeText(`part ${index} of ${id}`)];
+}
+
+export function replyTo(id: string): Frames {
+  return [encodeText(`reply to ${id}`)];
+}
+
+/** The text of all frames, to compare replies by. */
+export function textOf(body: Frames): string {
+  return body.map(decodeText).join('|');
+}
+
+/** The one reply to a request when its parts are joined. */
+export function wholeReplyTo({ id, behaviour }: Work): Frames {
+  const parts = behaviour === 'parts' ? PARTS : 0;
+  const frames = Array.from({ length: parts }, (_, index) => partOf(id, index)[0]!);
+  return [...frames, ...replyTo(id)];
+}
+
+function ballastOf(id: string, size: number): Uint8Array {
+  return new Uint8Array(size).fill(mark(id));
+}
+
+function isIntact(ballast: Uint8Array, id: string): boolean {
+  const expected = mark(id);
+  return ballast[0] === expected && ballast[ballast.length - 1] === expected;
+}
+
+function mark(id: string): number {
+  let sum = 0;
+  for (let index = 0; index < id.length; index++) sum = (sum * 31 + id.charCodeAt(index)) & 0xff;
+  return sum;
+}
