@@ -31,7 +31,7 @@ export async function findFiles(folder, onUnreadable) {
       // Links to folders are not followed: they can lead in circles.
       if (entry.isDirectory()) folders.push(path);
       else if (entry.isFile() || (await isLinkToFile(path))) files.push(path);
-      else onUnreadable(path, new Error('neither a file nor a folder'));
+      else onUnreadable(path, new Error('not a file'));
     }
   }
   return files;
@@ -84,7 +84,7 @@ export class ReadError extends Error {}
 /** @param {string} path */
 async function sizeOf(path) {
   const stats = await stat(path).catch(rethrow);
-  if (!stats.isFile()) throw new ReadError('neither a file nor a folder');
+  if (!stats.isFile()) throw new ReadError('not a file');
   if (stats.size > LARGEST_FILE) throw new ReadError('larger than 512 MiB');
   return stats.size;
 }
@@ -94,5 +94,13 @@ async function sizeOf(path) {
  * @returns {never}
  */
 function rethrow(error) {
-  throw new ReadError(error instanceof Error ? error.message : String(error));
+  throw new ReadError(messageOf(error));
+}
+
+/**
+ * @param {unknown} error
+ * @returns {string} what it says
+ */
+export function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -10,6 +10,7 @@
 import { fork } from 'node:child_process';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { isReport } from './lifeline.js';
 
 /** One process, from its start to its end. */
 class Child {
@@ -26,7 +27,7 @@ class Child {
   /**
    * @param {'broker' | 'worker'} role
    * @param {string} endpoint
-   * @param {(report: Report, child: Child) => void} onReport
+   * @param {(report: Report) => void} onReport
    */
   constructor(role, endpoint, onReport) {
     this.role = role;
@@ -34,12 +35,12 @@ class Child {
     this.pid = this.#process.pid;
     this.ended = new Promise((resolve) => this.#process.on('close', () => resolve()));
     this.ready = new Promise((resolve) => {
-      this.#process.on('message', (message) => {
-        const report = /** @type {Report} */ (message);
+      this.#process.on('message', (report) => {
+        if (!isReport(report)) return;
         if (report.type === 'ready') resolve(report.endpoint);
         else if (report.type === 'started') this.running.add(report.request);
         else if (report.type === 'ended') this.running.delete(report.request);
-        onReport(report, this);
+        onReport(report);
       });
     });
   }
@@ -156,7 +157,9 @@ export class Fleet {
   /** @param {'broker' | 'worker'} role */
   #spawn(role) {
     if (this.#ending) throw new Error('the demo is ending');
-    const child = new Child(role, this.#endpoint, (report) => this.#handle(report, child));
+    const child = new Child(role, this.#endpoint, (report) => {
+      if (report.type === 'requeued') this.requeued++;
+    });
     this.#children.add(child);
     this.#note(`${role} ${child.pid} started`);
     void this.#watch(child);
@@ -168,13 +171,5 @@ export class Fleet {
     await child.ended;
     this.#children.delete(child);
     if (!child.killed) this.#fail(new Error(`a ${child.role} ended by itself: ${child.cause}`));
-  }
-
-  /**
-   * @param {Report} report
-   * @param {Child} child
-   */
-  #handle(report, child) {
-    if (report.type === 'requeued') this.requeued++;
   }
 }

@@ -19,44 +19,44 @@ const KILL_INTERVAL = 500;
 
 /**
  * Hashes all files, again and again, until the kills are done and a pass is complete.
- * @param {readonly string[]} files
- * @param {Fleet} fleet
- * @param {string} endpoint
- * @param {Tally} tally
- * @param {number} limit milliseconds after which it stops anyway
- * @throws if a process of the fleet ends by itself
+ * @param {object} run
+ * @param {readonly string[]} run.files
+ * @param {Fleet} run.fleet
+ * @param {string} run.endpoint
+ * @param {Tally} run.tally
+ * @param {number} run.limit milliseconds after which no file is begun
+ * @param {Promise<never>} run.stop
+ * @throws what `stop` is rejected with
  */
-export async function hashAndKill(files, fleet, endpoint, tally, limit) {
+export async function hashAndKill({ files, fleet, endpoint, tally, limit, stop }) {
   const client = new MajordomoClient({ lanes: LANES, retries: 20, drainTimeout: 0 });
   client.connect(endpoint);
   client.on('retry', () => tally.retries++);
   const hasher = new Hasher(client, tally);
   const giveUp = AbortSignal.timeout(limit);
-  const queue = inPasses(files, () => tally.goalReached, giveUp);
   try {
-    const hashed = Promise.all(Array.from({ length: LANES }, () => hasher.hashAll(queue)));
+    const hashed = hashInPasses(files, hasher, () => tally.goalReached, giveUp);
     const killed = killUntilGoal(fleet, tally, hasher.outstanding, giveUp);
-    await Promise.race([hashed, killed.then(() => hashed), fleet.failed]);
+    await Promise.race([hashed, killed.then(() => hashed), stop]);
   } finally {
-    queue.return();
     await client.close();
   }
 }
 
 /**
- * Passes follow each other without a gap, so that there is always something in flight.
  * @param {readonly string[]} files
- * @param {() => boolean} isLast whether the pass that ends was the last one
+ * @param {Hasher} hasher
+ * @param {() => boolean} isEnough asked after each pass
  * @param {AbortSignal} giveUp
- * @returns {Generator<string, void>}
  */
-function* inPasses(files, isLast, giveUp) {
+async function hashInPasses(files, hasher, isEnough, giveUp) {
+  // Few files go several times at once, so that there is something to hold.
+  const copies = Math.ceil(LANES / files.length);
+  const pass = Array.from({ length: copies }, () => files).flat();
   do {
-    for (const file of files) {
-      if (giveUp.aborted) return;
-      yield file;
-    }
-  } while (!isLast());
+    const queue = pass.values();
+    await Promise.all(Array.from({ length: LANES }, () => hasher.hashAll(queue, giveUp)));
+  } while (!isEnough() && !giveUp.aborted);
 }
 
 class Hasher {
@@ -75,9 +75,13 @@ class Hasher {
     this.#tally = tally;
   }
 
-  /** @param {Iterable<string>} queue shared with others */
-  async hashAll(queue) {
+  /**
+   * @param {Iterable<string>} queue shared with others
+   * @param {AbortSignal} giveUp
+   */
+  async hashAll(queue, giveUp) {
     for (const path of queue) {
+      if (giveUp.aborted) return;
       try {
         await this.#reader.read(path, (bytes) => this.#hash(path, bytes));
       } catch (error) {
@@ -96,8 +100,8 @@ class Hasher {
   async #hash(path, bytes) {
     const expected = await sha256(bytes);
     // A killed broker tells nobody: the try has to time out. Large files take their time honestly.
-    const attemptTimeout = 1500 + bytes.byteLength / 20_000;
-    const timeout = 8 * attemptTimeout;
+    const attemptTimeout = 1500 + bytes.byteLength / 50_000;
+    const timeout = 8000 + 3 * attemptTimeout;
     const request = this.#client.request('sha256', bytes, { attemptTimeout, timeout });
     this.outstanding.add(request);
     try {

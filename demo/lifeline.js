@@ -18,6 +18,14 @@ export function tell(report) {
   return new Promise((resolve) => process.send?.(report, () => resolve()));
 }
 
+/**
+ * @param {unknown} message
+ * @returns {message is Report}
+ */
+export function isReport(message) {
+  return typeof message === 'object' && message !== null && 'type' in message;
+}
+
 /** Ends this process when its parent is gone; Ctrl-C is for the parent to handle. */
 export function endWithParent() {
   process.on('disconnect', () => process.exit());

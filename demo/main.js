@@ -6,10 +6,10 @@
  *   npm run demo [-- DIR]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { findFiles } from './files.js';
+import { findFiles, messageOf } from './files.js';
 import { Fleet } from './fleet.js';
 import { hashAndKill } from './hashing.js';
 import { showProgress, showResult } from './screen.js';
@@ -17,13 +17,11 @@ import { GOAL, Tally } from './tally.js';
 
 const WORKERS = 3;
 
-process.exitCode = await main();
-
 /** @returns {Promise<number>} the exit code */
 async function main() {
   const command = new Command('demo')
     .description(
-      `Hashes every file of DIR on ${WORKERS} worker processes, in passes, until ${GOAL.workers} workers and ${GOAL.brokers} brokers\nwere killed with SIGKILL while holding requests. Exit code 1 if a request was lost or wrong.`,
+      `Hashes every file of DIR on ${WORKERS} worker processes, in passes, until ${GOAL.workers} workers and ${GOAL.brokers} brokers were killed with SIGKILL while holding requests. Exit code 1 if a request was lost or wrong.`,
     )
     .argument('[DIR]', 'the folder', 'node_modules')
     .option('--seconds <number>', 'give up on the kills after this time', Number, 40)
@@ -45,11 +43,12 @@ async function main() {
   try {
     files = await findFiles(folder, (path, error) => unreadable.set(path, error));
   } catch (error) {
-    return misused(error instanceof Error ? error.message : String(error));
+    return misused(`cannot read the folder ${folder}: ${messageOf(error)}`);
   }
   if (files.length === 0) return misused(`there is no file to hash in ${folder}`);
+  const count = files.length === 1 ? '1 file' : `${files.length} files`;
   console.log(
-    `Hashing ${files.length} files of ${folder} on ${WORKERS} workers, again and again, until ${GOAL.workers} workers and ${GOAL.brokers} brokers\nhave been killed with SIGKILL while holding requests. Nothing may be lost or wrong.`,
+    `${folder} has ${count}: to be hashed on ${WORKERS} workers, again and again, until ${GOAL.workers} workers and\n${GOAL.brokers} brokers have been killed with SIGKILL while holding requests. Nothing may be lost or wrong.`,
   );
   const tally = new Tally(files.length);
   for (const [path, error] of unreadable) tally.skip(path, error);
@@ -73,21 +72,23 @@ async function run(files, tally, limit, verbose) {
   const folder = mkdtempSync(join(tmpdir(), 'unsinkable-demo-'));
   const anywhere = process.platform === 'win32' ? 'tcp://127.0.0.1:*' : `ipc://${folder}/broker`;
   const fleet = new Fleet(anywhere, (line) => verbose && console.error(line));
-  let hideProgress = () => {};
-  const clean = async () => {
-    hideProgress();
-    await fleet.end();
-    rmSync(folder, { recursive: true, force: true });
-  };
-  onSignal((code) => void clean().then(() => process.exit(code)));
+  const stop = Promise.race([fleet.failed, interruption()]);
+  /** @type {(() => void) | undefined} */
+  let hideProgress;
+  /** @type {unknown} */
+  let failure;
   try {
-    const endpoint = await Promise.race([fleet.start(WORKERS), fleet.failed]);
+    const endpoint = await Promise.race([fleet.start(WORKERS), stop]);
     hideProgress = showProgress(tally);
-    await hashAndKill(files, fleet, endpoint, tally, limit);
+    await hashAndKill({ files, fleet, endpoint, tally, limit, stop });
   } catch (error) {
-    tally.failure = error instanceof Error ? error.message : String(error);
+    failure = error;
   }
-  await clean();
+  hideProgress?.();
+  await fleet.end();
+  rmSync(folder, { recursive: true, force: true });
+  if (failure instanceof Interruption) return failure.exitCode;
+  if (failure !== undefined) tally.failure = messageOf(failure);
   showResult(tally, fleet.requeued);
   const { failures } = tally;
   console.log(
@@ -98,9 +99,22 @@ async function run(files, tally, limit, verbose) {
   return failures.length > 0 ? 1 : 0;
 }
 
-/** @param {(code: number) => void} end */
-function onSignal(end) {
-  process.once('SIGINT', () => end(130));
-  process.once('SIGTERM', () => end(143));
-  process.once('SIGHUP', () => end(129));
+/** Ctrl-C and the like. */
+class Interruption extends Error {
+  /** @param {number} signal its number */
+  constructor(signal) {
+    super('interrupted');
+    this.exitCode = 128 + signal;
+  }
 }
+
+/** @returns {Promise<never>} rejects with an Interruption at the first signal; a second one ends at once */
+function interruption() {
+  return new Promise((_, reject) => {
+    for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+      process.once(name, () => reject(new Interruption(constants.signals[name])));
+    }
+  });
+}
+
+process.exitCode = await main();

@@ -1,6 +1,8 @@
 // @ts-check
 /** What the demo counts, and the verdict over it. */
 
+import { messageOf } from './files.js';
+
 /** How many kills make a run complete. A kill counts only while the process held a request. */
 export const GOAL = { workers: 10, brokers: 2 };
 
@@ -80,7 +82,7 @@ export class Tally {
    * @param {unknown} error
    */
   skip(path, error) {
-    this.unreadable.set(path, error instanceof Error ? error.message : String(error));
+    this.unreadable.set(path, messageOf(error));
   }
 
   /** Why the run failed, in words; empty if it did not. */

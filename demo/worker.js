@@ -18,7 +18,7 @@ const worker = new MajordomoWorker(
     await tell({ type: 'ended', request: number });
     return hash;
   },
-  { concurrency: 11 },
+  { concurrency: 4 },
 );
 worker.connect(endpoint);
 await worker.ready();

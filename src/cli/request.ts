@@ -96,8 +96,11 @@ async function run(service: string, bodies: string[], flags: RequestFlags): Prom
   try {
     // Before the files are read, so that a wrong endpoint does not cost a pipe's worth of input.
     client.connect(connect);
-    const files = await readFiles(file, signal);
-    const body = [...bodies, ...files];
+    const body: (string | Uint8Array)[] = [...bodies];
+    for (const path of file) {
+      logger?.debug({ path }, 'reading');
+      body.push(await readBytes(path, signal));
+    }
     const options = { timeout, retries, signal };
     const print = (frames: Frames): Promise<void> => writeFrames(frames, flags.raw === true);
     if (flags.stream) {
@@ -109,12 +112,6 @@ async function run(service: string, bodies: string[], flags: RequestFlags): Prom
   } finally {
     await client.close();
   }
-}
-
-async function readFiles(paths: readonly string[], signal: AbortSignal): Promise<Uint8Array[]> {
-  const contents: Uint8Array[] = [];
-  for (const path of paths) contents.push(await readBytes(path, signal));
-  return contents;
 }
 
 async function readBytes(path: string, signal: AbortSignal): Promise<Uint8Array> {

@@ -1,5 +1,6 @@
 /** `unsinkable worker`: a Majordomo worker whose handler is an echo or a shell command. */
 import type { Command } from 'commander';
+import type { Logger } from '../core/logger.ts';
 import { workerRules } from '../majordomo/options.ts';
 import { MajordomoWorker, type WorkerHandler } from '../majordomo/worker.ts';
 import { endCommands, runCommand } from './exec.ts';
@@ -75,7 +76,7 @@ async function run(service: string, flags: WorkerFlags): Promise<void> {
   const connect = atLeastOne('connect', given);
   const stop = listenForStop();
   const logger = createLogger(style, verbose);
-  const worker = new MajordomoWorker(service, handlerFor(echo === true, exec), {
+  const worker = new MajordomoWorker(service, handlerFor(echo === true, exec, logger), {
     ...options,
     logger,
   });
@@ -91,9 +92,16 @@ async function run(service: string, flags: WorkerFlags): Promise<void> {
   await serve({ role: 'worker', logger, start, close: () => worker.close() }, stop);
 }
 
-function handlerFor(echo: boolean, exec: string | undefined): WorkerHandler {
+function handlerFor(echo: boolean, exec: string | undefined, logger: Logger): WorkerHandler {
   if (echo === (exec !== undefined)) throw new UsageError('give either --echo or --exec COMMAND');
   if (exec === undefined) return (request) => request.body;
   if (exec.trim() === '') throw new UsageError('--exec needs a command');
-  return (request) => runCommand(exec, request.bytes(), request.signal);
+  return async (request) => {
+    try {
+      return await runCommand(exec, request.bytes(), request.signal);
+    } catch (error) {
+      logger.warn({ error }, 'commandFailed');
+      throw error;
+    }
+  };
 }

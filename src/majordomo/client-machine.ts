@@ -17,7 +17,13 @@ import { fingerprintOf } from '../core/fingerprint.ts';
 import { byteLength, keepFrames } from '../core/frames.ts';
 import type { Address, Frames, Instant, Machine, Outbox } from '../core/machine.ts';
 import { backoffDelay, type BackoffSettings, type Random } from '../core/retry.ts';
-import type { ClientInput, ClientOutput, Dialect, ReplyCommand } from './commands.ts';
+import {
+  hasPartials,
+  type ClientInput,
+  type ClientOutput,
+  type Dialect,
+  type ReplyCommand,
+} from './commands.ts';
 import { decodeFailure } from './error-body.ts';
 
 export type ClientPort = `lane-${number}`;
@@ -151,7 +157,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   }
 
   handleCommand(now: Instant, port: ClientPort, _from: Address, command: ClientInput): void {
-    const lane = this.#state.lanes[Number(port.slice('lane-'.length))];
+    const lane = this.#laneOf(port);
     const request = lane?.request;
     if (lane === undefined || request === undefined || !answers(request, command)) {
       this.#outbox.emit({ type: 'replyRefused', lane: lane?.number ?? -1 });
@@ -190,9 +196,20 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
     }
   }
 
-  handlePeerGone(): void {
-    // The socket reconnects by itself. Whether the request was lost with the link only time can tell:
-    // trying at once could run it twice without need.
+  /**
+   * The link broke; the socket reconnects by itself. Whether the request was lost with it only time can
+   * tell, and trying at once could run it twice without need. But a reply in parts may have lost some.
+   */
+  handlePeerGone(now: Instant, port: ClientPort): void {
+    const request = this.#laneOf(port)?.request;
+    if (request === undefined || !hasPartials(request.call.dialect)) return;
+    if (this.#mayRetry(request)) return this.#giveUpTry(now, request);
+    this.#fail(
+      now,
+      request,
+      'ERR_WORKER_LOST',
+      'the link to the broker broke before the reply was whole',
+    );
   }
 
   handleWritable(): void {
@@ -393,6 +410,10 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
       if (next === undefined) return;
       this.#send(now, next, free.pop()!);
     }
+  }
+
+  #laneOf(port: ClientPort): Lane | undefined {
+    return this.#state.lanes[Number(port.slice('lane-'.length))];
   }
 
   #endpointOf(lane: Lane): string {

@@ -50,7 +50,17 @@ export type WorkerCall =
   | { readonly type: 'stop' };
 
 /** Why a session with a broker ended. */
-export type BrokerLossReason = 'silent' | 'disconnected' | 'replyTooLarge' | 'queueFull';
+export type BrokerLossReason =
+  /** It was not heard for interval × liveness. */
+  | 'silent'
+  /** It said so. */
+  | 'disconnected'
+  /** The link broke in mid-reply: some of the parts may be lost. */
+  | 'linkBroken'
+  /** The parts of a reply exceeded `replyBufferBytes`. */
+  | 'replyTooLarge'
+  /** The broker does not read: a part of a reply did not fit into the outgoing queue. */
+  | 'queueFull';
 
 export type WorkerEvent =
   | { type: 'connecting'; endpoint: string; dialect: Dialect }
@@ -81,6 +91,8 @@ interface Running {
   /** Parts written in a dialect that has no partials: they become the one reply. */
   readonly parts: Uint8Array[];
   partBytes: number;
+  /** Parts were sent: a reply without them would look whole. */
+  partsSent: boolean;
 }
 
 type Phase = 'idle' | 'connecting' | 'active' | 'settling' | 'waiting' | 'drained';
@@ -166,10 +178,16 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
     }
   }
 
-  /** The link broke. The socket reconnects by itself; a beat on the way makes the broker show itself. */
+  /**
+   * The link broke; the socket reconnects by itself. A beat on the way makes the broker show itself,
+   * but a reply of which parts were sent may have a hole, and must not go on as if it were whole.
+   */
   handlePeerGone(now: Instant): void {
-    const { heartbeat, phase } = this.#state;
-    if (heartbeat !== undefined && phase === 'active') this.#beat(now, heartbeat);
+    const { heartbeat, phase, running } = this.#state;
+    if (heartbeat === undefined || phase !== 'active') return;
+    if ([...running.values()].some(({ partsSent }) => partsSent))
+      this.#endSession(now, 'linkBroken');
+    else this.#beat(now, heartbeat);
   }
 
   handleWritable(): void {
@@ -263,6 +281,7 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
       session: state.session,
       parts: [],
       partBytes: 0,
+      partsSent: false,
     });
     this.#outbox.emit({ type: 'request', token, body: keepFrames(command.body) });
   }
@@ -280,7 +299,7 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
       running.parts.push(...body);
       return;
     }
-    // A reply with a hole in it must not look whole.
+    running.partsSent = true;
     if (!this.#send({ type: 'result', dialect, envelope, body, final: false })) {
       this.#endSession(now, 'queueFull');
     }

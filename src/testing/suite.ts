@@ -76,6 +76,9 @@ export const GATED_FROM = 2000;
 /** Hits that each required cell of the matrix needs. */
 export const CELL_FLOOR = 50;
 
+/** Runs spent on making a failing plan smaller. */
+const SHRINK_LIMIT = 2000;
+
 const MS_PER_YEAR = 365.25 * 24 * 3600 * 1000;
 
 /** Runs `options.schedules` plans. A violation ends the suite with a shrunk plan in the report. */
@@ -83,10 +86,11 @@ export function runSuite<Plan>(suite: Suite<Plan>, options: SuiteOptions): Suite
   const tally = new SuiteTally();
   const started = performance.now();
   const { schedules, seed, timeLimit = Infinity } = options;
-  let isShrinking = false;
+  let shrinks = -1;
   const property = fc.property(suite.plans, (plan) => {
+    if (shrinks >= 0 && shrinks++ > SHRINK_LIMIT) return;
     const result = suite.run(plan);
-    if (!isShrinking) {
+    if (shrinks < 0) {
       tally.add(result);
       if (tally.runs % 100 === 0) {
         tally.check(suite.run(plan).trace === result.trace);
@@ -94,7 +98,7 @@ export function runSuite<Plan>(suite: Suite<Plan>, options: SuiteOptions): Suite
       }
     }
     if (result.violation === undefined) return;
-    isShrinking = true;
+    shrinks = Math.max(shrinks, 0);
     throw result.violation;
   });
   const outcome = fc.check(property, {

@@ -173,9 +173,10 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
   }
 
   #receive(owner: OpenPort<Port>, from: Address, frames: Frames): void {
-    if (this.#ports.get(owner.port) !== owner) return;
-    this.counters.received++;
     this.#enter(() => {
+      // Asked here and not before: a deadline that was due first may have closed the socket.
+      if (this.#ports.get(owner.port) !== owner) return;
+      this.counters.received++;
       const now = this.#now();
       const reason = this.#options.codec.decode(owner.port, frames, (command) =>
         this.#machine.handleCommand(now, owner.port, from, command),
@@ -187,8 +188,10 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
   }
 
   #peerGone(owner: OpenPort<Port>, from: Address): void {
-    if (this.#ports.get(owner.port) !== owner) return;
-    this.#enter(() => this.#machine.handlePeerGone(this.#now(), owner.port, from));
+    this.#enter(() => {
+      if (this.#ports.get(owner.port) !== owner) return;
+      this.#machine.handlePeerGone(this.#now(), owner.port, from);
+    });
   }
 
   #store(token: number, batch: unknown): void {
@@ -319,8 +322,10 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
 
   #writable(open: OpenPort<Port>, queue: PeerQueue): void {
     queue.refused = false;
-    if (this.#ports.get(open.port) !== open) return;
-    this.#enter(() => this.#machine.handleWritable(this.#now(), open.port, queue.to));
+    this.#enter(() => {
+      if (this.#ports.get(open.port) !== open) return;
+      this.#machine.handleWritable(this.#now(), open.port, queue.to);
+    });
   }
 
   #retire(open: OpenPort<Port>, queue: PeerQueue): void {

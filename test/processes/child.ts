@@ -65,6 +65,11 @@ export class Child {
     }
   }
 
+  /** Passes over all that it has printed so far: `line` waits for something new. */
+  passOver(): void {
+    this.#read = this.lines.length;
+  }
+
   /** Gives it one line to read. */
   write(line: string): void {
     this.#process.stdin.write(`${line}\n`);

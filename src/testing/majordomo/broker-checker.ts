@@ -32,7 +32,7 @@ interface History {
 /** What the checker knows of one worker's address. */
 interface WorkerView {
   heardAt: Instant;
-  /** The tag of the dispatch that it has not answered. */
+  /** The tag of the dispatch that it has not answered, and when it last said something about it. */
   open: string | undefined;
   openedAt: Instant;
 }
@@ -110,10 +110,10 @@ export class BrokerChecker implements Watcher<BrokerPort, BrokerInput, BrokerCal
     const view = this.#workers.get(from);
     if (view === undefined) return;
     view.heardAt = now;
-    if (command.type !== 'result' || !command.final) return;
-    if (command.envelope.length === 1 && toAddress(command.envelope[0]!) === view.open) {
-      view.open = undefined;
-    }
+    if (command.type !== 'result' || command.envelope.length !== 1) return;
+    if (toAddress(command.envelope[0]!) !== view.open) return;
+    if (command.final) view.open = undefined;
+    else view.openedAt = now;
   }
 
   /** A worker that leaves in the very turn of its dispatch cannot have started: no attempt is spent. */
@@ -231,14 +231,13 @@ export class BrokerChecker implements Watcher<BrokerPort, BrokerInput, BrokerCal
       const state = session.dispatch === undefined ? 'idle' : 'busy';
       return `${session.address} (${state}) is registered at ${now}, last heard at ${view.heardAt}`;
     });
-    const attempt = this.#settings.attemptTimeout + expiry;
-    if (session.dispatch === undefined || session.dispatch.request.partialSent) return;
+    if (session.dispatch === undefined) return;
     requireThat(
       view.open !== undefined,
       'credit',
       () => `${session.address} answered, but is busy`,
     );
-    if (session.dispatch.request.partialBytes > 0) return;
+    const attempt = this.#settings.attemptTimeout + expiry;
     requireThat(now - view.openedAt <= attempt, 'attempts time out', () => {
       return `${session.address} holds a request at ${now} since ${view.openedAt}`;
     });

@@ -21,6 +21,7 @@ export class BrokerRole {
   readonly #stage: Stage;
   readonly #settings: BrokerSettings;
   #process!: SimProcess;
+  #drainingProcess: SimProcess | undefined;
   #machine!: BrokerMachine;
   #driver!: Driver<BrokerPort, BrokerInput, BrokerOutput, BrokerCall, BrokerEvent>;
 
@@ -43,6 +44,10 @@ export class BrokerRole {
     return this.#machine;
   }
 
+  get isDraining(): boolean {
+    return this.#drainingProcess === this.#process;
+  }
+
   /** For the fault × state matrix. */
   get state(): string {
     const { queued, inFlight } = this.#machine.requests.state;
@@ -62,7 +67,7 @@ export class BrokerRole {
             ...outbox,
             send: (port, to, command) => {
               if (!outbox.send(port, to, command)) return false;
-              this.#stage.dispatchSeen(command);
+              this.#stage.dispatchSeen(to, command);
               checker.sent(process.now(), to, command);
               return true;
             },
@@ -84,6 +89,7 @@ export class BrokerRole {
 
   /** A graceful stop; the process ends when the machine has drained. */
   drain(): void {
+    this.#drainingProcess = this.#process;
     this.#process.run(() => this.#driver.call({ type: 'drain' }));
   }
 

@@ -24,6 +24,7 @@ export class ClientRole {
   readonly #stage: Stage;
   readonly #protocol: 'auto' | Dialect;
   #process!: SimProcess;
+  #drainingProcess: SimProcess | undefined;
   #driver!: ClientDriver;
   #checker!: ClientChecker;
   #machine!: ClientMachine;
@@ -44,6 +45,10 @@ export class ClientRole {
   /** The calls of the present incarnation: those of a crashed one have nobody to answer to. */
   get checker(): ClientChecker {
     return this.#checker;
+  }
+
+  get isDraining(): boolean {
+    return this.#drainingProcess === this.#process;
   }
 
   /** For the fault × state matrix. */
@@ -68,7 +73,7 @@ export class ClientRole {
       random: world.random,
     };
     const process = world.start(this.name, this.#stage.processOptions());
-    const checker = new ClientChecker();
+    const checker = new ClientChecker(this.#stage.mayMissParts);
     this.#process = process;
     this.#checker = checker;
     this.#incarnation++;
@@ -141,6 +146,7 @@ export class ClientRole {
   }
 
   drain(): void {
+    this.#drainingProcess = this.#process;
     this.#process.run(() => this.#driver.call({ type: 'drain' }));
   }
 

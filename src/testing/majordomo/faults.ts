@@ -8,6 +8,8 @@ export interface Role {
   readonly name: string;
   readonly process: SimProcess;
   readonly state: string;
+  /** It was asked to end, and has not ended yet. */
+  readonly isDraining: boolean;
   start(): void;
   drain(): void;
   stop(): void;
@@ -83,11 +85,7 @@ export function inflict(
       process.setRate(count % 2 === 0 ? 1.05 : 0.95);
       return true;
     case 'drain':
-      role.drain();
-      world.after(duration + 100, () => {
-        role.stop();
-        world.after(duration, () => restart(role));
-      });
+      drainAndRestart(stage, role, duration + 100, duration);
       return true;
     case 'drainAll':
       return drainWorkers(stage, others, duration);
@@ -97,12 +95,19 @@ export function inflict(
 /** A rolling stop of every worker at once, as when a deployment is taken down. */
 function drainWorkers(stage: Stage, others: readonly Role[], duration: number): boolean {
   const workers = others.filter((role) => role.name.startsWith('worker') && isUp(role));
-  for (const worker of workers) {
-    worker.drain();
-    stage.world.after(duration + 1500, () => worker.stop());
-    stage.world.after(duration + 1600, () => restart(worker));
-  }
+  for (const worker of workers) drainAndRestart(stage, worker, duration + 1500, 100);
   return workers.length > 0;
+}
+
+/** Asks for a graceful end, which must have come after `patience`, and restarts after a `rest`. */
+function drainAndRestart(stage: Stage, role: Role, patience: number, rest: number): void {
+  const { process } = role;
+  role.drain();
+  stage.world.after(patience, () => {
+    if (role.process !== process) return;
+    role.stop();
+    stage.world.after(rest, () => restart(role));
+  });
 }
 
 function unshape(stage: Stage, a: string, b: string): void {
@@ -114,6 +119,7 @@ function unshape(stage: Stage, a: string, b: string): void {
 /** Takes back what was done to a role, so that it can take part in the viable core. */
 export function heal(stage: Stage, role: Role): void {
   const { process } = role;
+  if (isUp(role) && role.isDraining) process.crash();
   if (isUp(role)) {
     process.crashAfterEffects(Infinity);
     process.resume();

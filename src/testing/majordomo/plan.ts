@@ -7,6 +7,9 @@
 import fc from 'fast-check';
 import type { ClientProtocol, WorkerProtocol } from '../../majordomo/options.ts';
 
+/** The longest timeout of an operation. */
+export const LONGEST_TIMEOUT = 3000;
+
 /** When operations and faults may begin, and when the viable core is healed. */
 export const CHAOS_ENDS = 3000;
 
@@ -110,7 +113,7 @@ const settings = fc.record({
   heartbeatLiveness: fc.constantFrom(2, 3, 3),
   maxAttempts: fc.constantFrom(1, 2, 3, 5),
   attemptTimeout: fc.constantFrom(400, 1000, 2000),
-  requestTtl: fc.constantFrom(300, 1500, 5000),
+  requestTtl: fc.constantFrom(300, 1500, 3000),
   queueLimit: fc.constantFrom(2, 4, 100),
   workerLimit: fc.constantFrom(3, 100, 100),
   clientQueueLimit: fc.constantFrom(2, 100, 100),
@@ -141,7 +144,7 @@ const operation: fc.Arbitrary<PlannedOperation> = fc.record({
   behaviour: fc.constantFrom(...BEHAVIOURS),
   work: fc.constantFrom(0, 5, 50, 200, 700),
   size: fc.constantFrom(0, 0, 100, 3000),
-  timeout: fc.constantFrom(500, 2000, 4000),
+  timeout: fc.constantFrom(500, 1500, LONGEST_TIMEOUT),
   retries: fc.nat({ max: 4 }),
   cancelAfter: fc.option(fc.nat({ max: 600 }), { nil: undefined, freq: 6 }),
 });

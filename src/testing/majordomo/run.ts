@@ -14,6 +14,7 @@ import { ClientRole } from './client-role.ts';
 import { heal, inflict, isUp, type Role } from './faults.ts';
 import {
   CHAOS_ENDS,
+  LONGEST_TIMEOUT,
   SERVICES,
   type MajordomoPlan,
   type PlannedFault,
@@ -23,14 +24,17 @@ import { RogueRole } from './rogue-role.ts';
 import { Stage } from './stage.ts';
 import { WorkerRole } from './worker-role.ts';
 
-/** After healing: how long the core may take to find together again. */
-const RECOVERY = 4000;
+/**
+ * How long the core may take, after healing and for each request after that, beyond the timeouts:
+ * expiry of dead sessions, back-off of workers and clients, a handler at work.
+ */
+const SLACK = 2000;
 
-/** How long a caller of the core may have to wait for the end of a call beyond its timeout. */
-const SLACK = 500;
+/** How long the core may take to find together: expiry of what died, back-off of what reconnects. */
+const RECOVERY = 1500;
 
-/** The longest timeout a plan can ask for. */
-const LONGEST_TIMEOUT = 4000;
+/** How often it is looked whether all is over. */
+const SLICE = 100;
 
 /** What a fresh request asks when everything should work again. */
 const PROOF: Omit<PlannedOperation, 'service' | 'client'> = {
@@ -111,13 +115,21 @@ class MajordomoRun {
     }
     heal(this.#stage, this.#broker);
     heal(this.#stage, client);
-    world.run(CHAOS_ENDS + RECOVERY);
-    const started = world.now;
-    for (const worker of workers) {
-      client.issue({ ...PROOF, client: 0, service: worker.service });
+    // What was asked before ends first: calls by their timeout, what they left in the broker by its ttl.
+    const { requestTtl } = plan.settings;
+    const limit = world.now + LONGEST_TIMEOUT + requestTtl + SLACK;
+    world.run(world.now + RECOVERY);
+    this.#runUntilQuiet(client, limit);
+    this.#checkSettled(client);
+    const before = client.checker.calls.size;
+    for (const { service } of workers) client.issue({ ...PROOF, client: 0, service });
+    this.#runUntilQuiet(client, world.now + LONGEST_TIMEOUT + SLACK);
+    this.#checkSettled(client);
+    for (const { work, outcome } of [...client.checker.calls.values()].slice(before)) {
+      requireThat(outcome === 'reply', 'the core works again', () => {
+        return `${work.id}, asked after healing, ended with ${outcome}`;
+      });
     }
-    world.run(started + LONGEST_TIMEOUT + SLACK);
-    this.#checkSettled(client, workers.length);
     this.#checkQuiet();
   }
 
@@ -172,24 +184,29 @@ class MajordomoRun {
     }
   }
 
-  #checkSettled(client: ClientRole, proofs: number): void {
-    const calls = [...client.checker.calls.values()];
-    for (const { work, outcome } of calls) {
+  #runUntilQuiet(client: ClientRole, limit: number): void {
+    const { world } = this.#stage;
+    const isQuiet = (): boolean => {
+      const { queued, inFlight } = this.#broker.machine.requests.state;
+      return client.checker.unsettled + queued + inFlight === 0;
+    };
+    do world.run(world.now + SLICE);
+    while (!isQuiet() && world.now < limit);
+  }
+
+  #checkSettled(client: ClientRole): void {
+    for (const { work, outcome } of client.checker.calls.values()) {
       requireThat(outcome !== undefined, 'every call ends', () => `${work.id} has no outcome`);
-    }
-    for (const { work, outcome } of calls.slice(calls.length - proofs)) {
-      requireThat(outcome === 'reply', 'the core works again', () => {
-        return `${work.id}, asked after healing, ended with ${outcome}`;
-      });
     }
   }
 
   /** Nothing is left of what has ended. */
   #checkQuiet(): void {
-    const { machine } = this.#broker;
-    const { queued, inFlight, clients } = machine.requests.state;
-    const alive = this.#clients.some((client) => client.checker.unsettled > 0);
-    if (alive || queued + inFlight > 0) return;
-    requireThat(clients.size === 0, 'quiescence', () => `${clients.size} clients are remembered`);
+    const { queued, inFlight, clients } = this.#broker.machine.requests.state;
+    requireThat(
+      queued + inFlight > 0 || clients.size === 0,
+      'quiescence',
+      () => `${clients.size} clients are remembered`,
+    );
   }
 }

@@ -1,5 +1,6 @@
 /** What all roles of one run share: the world, the network, the plan, and the tally. */
 import { toAddress } from '../../core/frames.ts';
+import type { Address } from '../../core/machine.ts';
 import type { BrokerOutput, DispatchTag } from '../../majordomo/commands.ts';
 import type { SimProcessOptions } from '../sim-process.ts';
 import { SimNetwork } from '../sim-network.ts';
@@ -20,7 +21,7 @@ export class Stage {
   readonly tally = new Map<string, number>();
   /** From then on no handler hangs: whoever healed the core also mended the service. */
   isHealed = false;
-  /** The tags of recent dispatches: what a rogue may steal. */
+  /** The tags of recent dispatches to honest workers: what a rogue may steal. */
   readonly tags: DispatchTag[] = [];
 
   constructor(plan: MajordomoPlan, transcript?: Transcript) {
@@ -37,6 +38,16 @@ export class Stage {
     });
   }
 
+  /** True if a link may lose messages without anybody being told that it broke. */
+  get mayMissParts(): boolean {
+    const { faults, settings } = this.plan;
+    return faults.some(({ kind }) => {
+      return (
+        kind === 'drop' || (!settings.notices && (kind === 'reset' || kind === 'halfOpenReset'))
+      );
+    });
+  }
+
   count(what: string): void {
     this.tally.set(what, (this.tally.get(what) ?? 0) + 1);
     this.world.trace.addText(what);
@@ -50,8 +61,8 @@ export class Stage {
     return { clockStart, lateness: () => (random() < LATE_SHARE ? LATEST * random() : 0) };
   }
 
-  dispatchSeen(command: BrokerOutput): void {
-    if (command.type !== 'dispatch') return;
+  dispatchSeen(to: Address, command: BrokerOutput): void {
+    if (command.type !== 'dispatch' || to.startsWith('rogue')) return;
     this.tags.push(toAddress(command.envelope[0]!));
     if (this.tags.length > 4) this.tags.shift();
   }

@@ -29,6 +29,7 @@ export class WorkerRole {
   readonly #stage: Stage;
   readonly #protocol: WorkerProtocol;
   #process!: SimProcess;
+  #drainingProcess: SimProcess | undefined;
   #driver!: WorkerDriver;
   /** The handlers that have not returned, and whether they ever will. */
   #running = new Map<HandlerToken, { readonly willEnd: boolean }>();
@@ -48,6 +49,10 @@ export class WorkerRole {
   /** A handler hangs for ever: only a restart helps. */
   get isStuck(): boolean {
     return [...this.#running.values()].some(({ willEnd }) => !willEnd);
+  }
+
+  get isDraining(): boolean {
+    return this.#drainingProcess === this.#process;
   }
 
   /** For the fault × state matrix. */
@@ -101,6 +106,7 @@ export class WorkerRole {
   }
 
   drain(): void {
+    this.#drainingProcess = this.#process;
     this.#process.run(() => this.#driver.call({ type: 'drain' }));
   }
 
