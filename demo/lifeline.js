@@ -29,5 +29,7 @@ export function isReport(message) {
 /** Ends this process when its parent is gone; Ctrl-C is for the parent to handle. */
 export function endWithParent() {
   process.on('disconnect', () => process.exit());
+  // It may have gone before this line was reached.
+  if (!process.connected) process.exit();
   process.on('SIGINT', () => {});
 }

@@ -41,7 +41,7 @@ describe('the demo', () => {
     const demo = start(files, '--verbose');
     await demo.ended;
 
-    expect(demo.output(), demo.errors()).toContain('OK: ');
+    expect(demo.output()).toContain('OK: ');
     expect(demo.child.exitCode).toBe(0);
     expect(demo.row('workers killed while holding requests')).toBe(10);
     expect(demo.row('brokers killed while holding requests')).toBe(2);
@@ -75,17 +75,20 @@ describe('the demo', () => {
     expect(demo.child.exitCode).toBe(130);
     expect(demo.pids().filter(isAlive)).toEqual([]);
     expect(readdirSync(temp)).toEqual([]);
-    expect(demo.output()).not.toContain('lost ');
+    expect(demo.output()).not.toMatch(/OK|FAILED/);
   });
 
   it('leaves no process behind when it is killed itself', async () => {
     const demo = start(files, '--verbose');
     await demo.hasStarted();
     demo.child.kill('SIGKILL');
+    const killedAt = performance.now();
+    // Its standard error closes when the last process that inherited it has ended.
     await demo.ended;
 
     expect(demo.pids().length).toBeGreaterThanOrEqual(4);
-    await vi.waitFor(() => expect(demo.pids().filter(isAlive)).toEqual([]), 10_000);
+    // Of itself, a new worker would give up after 10 seconds without a broker; the others never.
+    expect(performance.now() - killedAt).toBeLessThan(8000);
   });
 
   it('fails when a process ends that it did not kill', async () => {
@@ -146,6 +149,7 @@ function start(...parameters: string[]) {
     errors: () => errors,
     /** The processes it has started, in this order. */
     pids,
+    /** When it has ended, and all that it started. */
     ended: new Promise((resolve) => child.once('close', resolve)),
     /** When its first kill shows that requests are on their way. */
     hasStarted: () => vi.waitFor(() => expect(errors).toContain(' killed holding '), 20_000),

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addBroker } from './broker.ts';
+import { addChaos } from './chaos.ts';
 import { describeFailure, exitCodeHelp } from './failure.ts';
 import { writeError } from './output.ts';
 import { addRequest } from './request.ts';
@@ -28,6 +29,7 @@ addBroker(program);
 addWorker(program);
 addRequest(program);
 addServices(program);
+addChaos(program);
 
 // Nothing is left to save, and Node's own ending would be a stack trace.
 process.once('uncaughtException', (error) => process.exit(conclude(error)));

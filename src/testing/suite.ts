@@ -71,7 +71,7 @@ export interface SuiteReport {
 }
 
 /** Below this many schedules chance decides which rare things happen: gates are not judged. */
-export const GATED_FROM = 2000;
+export const GATED_FROM = 5000;
 
 /** Hits that each required cell of the matrix needs. */
 export const CELL_FLOOR = 50;
@@ -174,7 +174,7 @@ class SuiteTally {
     if (!isSame) this.#deterministic = false;
   }
 
-  shortfalls(suite: Suite<never> | Suite<unknown>): string[] {
+  shortfalls(suite: Pick<Suite<unknown>, 'probes' | 'cells'>): string[] {
     const found: string[] = [];
     const demand = (holds: boolean, text: string): void => {
       if (!holds) found.push(text);

@@ -121,11 +121,15 @@ export class ClientChecker {
   #checkPart(id: RequestId, text: string): void {
     const call = this.#callOf(id);
     requireThat(call.outcome === undefined, 'one outcome', () => `a part after ${call.outcome}`);
-    const { id: work } = call.work;
+    const { work } = call;
     const rest = Array.from({ length: PARTS - call.parts }, (_, index) => call.parts + index);
     const next = rest.find((index) => text === textOf(partOf(work, index)));
     const isInOrder = next === call.parts || (next !== undefined && this.#mayMissParts);
-    requireThat(isInOrder, 'partials in order', () => `'${text}' as part ${call.parts} of ${work}`);
+    requireThat(
+      isInOrder,
+      'partials in order',
+      () => `'${text.slice(0, 80)}' as part ${call.parts} of ${work.id}`,
+    );
     call.parts = next! + 1;
   }
 
@@ -137,7 +141,7 @@ export class ClientChecker {
     const isEnd = text === final && call.parts === (call.work.behaviour === 'parts' ? PARTS : 0);
     const isPart = this.#mayMissParts && isSubsequence(text.split('|'), whole.split('|'));
     requireThat(isWhole || isEnd || isPart, 'reply integrity', () => {
-      return `${call.work.id} got '${text}' after ${call.parts} parts of '${whole}'`;
+      return `${call.work.id} got '${text.slice(0, 200)}' after ${call.parts} parts`;
     });
   }
 

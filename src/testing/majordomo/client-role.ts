@@ -124,7 +124,8 @@ export class ClientRole {
     process.run(() => {
       const id = this.#nextId++;
       const name = `${this.name}.${this.#incarnation}.${id}`;
-      const work = { id: name, behaviour: operation.behaviour, duration: operation.work };
+      const { behaviour, work: duration, size } = operation;
+      const work = { id: name, behaviour, duration, size };
       checker.issued(process.now(), id, operation, work);
       const { timeout, retries, streaming } = operation;
       const canStream = streaming && this.#protocol !== 'mdp0.1';
@@ -132,7 +133,7 @@ export class ClientRole {
         type: 'request',
         id,
         service: SERVICES[operation.service]!,
-        body: encodeWork(work, operation.size),
+        body: encodeWork(work),
         dialect: this.#protocol === 'auto' ? (canStream ? 'mdp0.2' : 'mdp0.1') : this.#protocol,
         streaming: canStream,
         timeout,

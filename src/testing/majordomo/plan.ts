@@ -90,6 +90,7 @@ export interface MajordomoPlan {
     readonly clientQueueLimit: number;
     readonly lanes: number;
     readonly peerQueueBytes: number;
+    readonly workerQueueBytes: number;
     readonly replyBufferBytes: number;
     readonly notices: boolean;
     readonly automaticIds: boolean;
@@ -119,6 +120,7 @@ const settings = fc.record({
   clientQueueLimit: fc.constantFrom(2, 100, 100),
   lanes: fc.constantFrom(1, 2, 8),
   peerQueueBytes: fc.constantFrom(500, 2000, 1_000_000),
+  workerQueueBytes: fc.constantFrom(500, 1_000_000, 1_000_000),
   replyBufferBytes: fc.constantFrom(150, 100_000),
   notices: fc.boolean(),
   automaticIds: fc.boolean(),
@@ -153,7 +155,7 @@ const operation: fc.Arbitrary<PlannedOperation> = fc.record({
 const rawFault = fc.record({
   at: fc.nat({ max: CHAOS_ENDS - 200 }),
   kind: fc.nat({ max: 1000 }),
-  target: fc.constantFrom(...TARGETS),
+  target: fc.constantFrom<Target[]>('broker', ...TARGETS),
   duration: fc.constantFrom(5, 40, 150, 400, 1200),
   count: fc.integer({ min: 1, max: 6 }),
 });

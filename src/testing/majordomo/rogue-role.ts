@@ -14,6 +14,9 @@ import { SERVICES, type Mischief } from './plan.ts';
 import type { Stage } from './stage.ts';
 import { decodeWork, wholeReplyTo, type Work } from './work.ts';
 
+/** What no honest worker replies. */
+const FORGED = [encodeText('forged')];
+
 /** Milliseconds between two pieces of junk. */
 const PACE = 60;
 
@@ -75,22 +78,17 @@ export class RogueRole {
         this.#say(honest);
         return this.#say(honest);
       case 'forge':
-        this.#say({
-          ...honest,
-          envelope: [encodeText('client-0#1')],
-          body: [encodeText('forged')],
-        });
-        this.#say({
-          ...honest,
-          envelope: [...envelope, ...envelope],
-          body: [encodeText('forged')],
-        });
+        for (const { address, dealer } of this.#stage.network.connections) {
+          if (!dealer.process.name.startsWith('client')) continue;
+          this.#say({ ...honest, envelope: [fromAddress(address)], body: FORGED });
+        }
+        this.#say({ ...honest, envelope: [...envelope, ...envelope], body: FORGED });
         return this.#say(honest);
       case 'steal':
         for (const tag of this.#stage.tags) {
           const stolen = fromAddress(tag);
           if (Buffer.compare(stolen, envelope[0]!) === 0) continue;
-          this.#say({ ...honest, envelope: [stolen], body: [encodeText('stolen')] });
+          this.#say({ ...honest, envelope: [stolen], body: FORGED });
         }
         return this.#say(honest);
       case 'readyAgain':

@@ -1,12 +1,115 @@
 /** The Majordomo suite: its plans, and what must have happened for it to count. */
 import type { Suite } from '../suite.ts';
-import { majordomoPlans, type MajordomoPlan } from './plan.ts';
+import { majordomoPlans, type FaultKind, type MajordomoPlan } from './plan.ts';
 import { runMajordomoPlan } from './run.ts';
+
+/** Each must have happened: a fault that never bites, or a rule that never applies, tests nothing. */
+const PROBES = [
+  // the network and the processes
+  'unroutable',
+  'full',
+  'lostInFlight',
+  'lostAtReset',
+  'lostAtHandover',
+  'lostAtClose',
+  'lostAtCrash',
+  'dropped',
+  'heldByPartition',
+  'ghostDelivered',
+  'noticeDelivered',
+  'handover',
+  'reset',
+  'reconnected',
+  'pausedDelivery',
+  'unreadDelivery',
+  'pausedTimer',
+  'pausedBeforeSend',
+  'lateTimer',
+  'crashed',
+  'crashedAfterEffects',
+  // the broker
+  'broker.deadLetter',
+  'broker.drained',
+  'broker.malformed',
+  'broker.replyRefused.clientQueueFull',
+  'broker.replyRefused.requestEnded',
+  'broker.replyRefused.stale',
+  'broker.replyRefused.unknownWorker',
+  'broker.requestCancelled',
+  'broker.requestExpired.queued',
+  'broker.requestExpired.running',
+  'broker.requestRefused.closing',
+  'broker.requestRefused.queueFull',
+  'broker.requestRequeued',
+  'broker.unexpectedCommand',
+  'broker.workerLost.attemptTimeout',
+  'broker.workerLost.closing',
+  'broker.workerLost.disconnected',
+  'broker.workerLost.expired',
+  'broker.workerLost.gone',
+  'broker.workerLost.unexpectedCommand',
+  'broker.workerRefused.closing',
+  'broker.workerRefused.reservedName',
+  'broker.workerRefused.workerLimit',
+  // the workers
+  'worker.brokerLost.disconnected',
+  'worker.brokerLost.linkBroken',
+  'worker.brokerLost.silent',
+  'worker.drained',
+  'worker.ready.mdp0.1',
+  'worker.ready.mdp0.2',
+  'worker.replyDropped',
+  'worker.requestLost',
+  // the clients
+  'client.ERR_ATTEMPTS_EXHAUSTED',
+  'client.ERR_BROKER_CLOSING',
+  'client.ERR_CANCELLED',
+  'client.ERR_HANDLER_FAILED',
+  'client.ERR_QUEUE_FULL',
+  'client.ERR_REPLY_TOO_LARGE',
+  'client.ERR_REQUEST_EXPIRED',
+  'client.ERR_REQUEST_TIMEOUT',
+  'client.ERR_WORKER_LOST',
+  'client.drained',
+  'client.partial',
+  'client.retry',
+  // the rogue
+  'rogue.double',
+  'rogue.forge',
+  'rogue.garbage',
+  'rogue.readyAgain',
+  'rogue.silent',
+  'rogue.steal',
+];
+
+const CELL_KINDS: readonly FaultKind[] = [
+  'crash',
+  'crashAfterEffects',
+  'pause',
+  'pauseBeforeSend',
+  'stopReading',
+  'partition',
+  'oneWayPartition',
+  'reset',
+  'halfOpenReset',
+  'drop',
+  'slowLink',
+  'drain',
+];
+
+const CELL_STATES = [
+  'broker idle',
+  'broker inFlight',
+  'worker idle',
+  'worker busy',
+  'client idle',
+  'client inFlight',
+];
 
 export const majordomoSuite: Suite<MajordomoPlan> = {
   name: 'majordomo',
   plans: majordomoPlans,
   run: runMajordomoPlan,
-  probes: [],
-  cells: [],
+  probes: PROBES,
+  cells: CELL_KINDS.flatMap((kind) => CELL_STATES.map((state) => `${kind} × ${state}`)),
 };

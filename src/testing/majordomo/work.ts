@@ -9,28 +9,35 @@ export interface Work {
   readonly id: string;
   readonly behaviour: Behaviour;
   readonly duration: number;
+  /** Bytes of ballast, in the request and in each part of the reply. */
+  readonly size: number;
 }
 
 /** How many parts the behaviour `parts` writes before its reply. */
 export const PARTS = 3;
 
-export function encodeWork(work: Work, size: number): Frames {
-  const head = encodeText(`${work.id} ${work.behaviour} ${work.duration}`);
-  return size === 0 ? [head] : [head, ballastOf(work.id, size)];
+export function encodeWork({ id, behaviour, duration, size }: Work): Frames {
+  const head = encodeText(`${id} ${behaviour} ${duration} ${size}`);
+  return size === 0 ? [head] : [head, ballastOf(id, size)];
 }
 
 /** The work in a body, or undefined if the body did not arrive as it was sent. */
 export function decodeWork(body: Frames): Work | undefined {
   const [head, ballast] = body;
   if (head === undefined) return undefined;
-  const [id, behaviour, duration] = decodeText(head).split(' ');
-  if (id === undefined || behaviour === undefined || duration === undefined) return undefined;
+  const [id, behaviour, duration, size] = decodeText(head).split(' ');
+  if (id === undefined || size === undefined) return undefined;
   if (ballast !== undefined && !isIntact(ballast, id)) return undefined;
-  return { id, behaviour: behaviour as Behaviour, duration: Number(duration) };
+  return {
+    id,
+    behaviour: behaviour as Behaviour,
+    duration: Number(duration),
+    size: Number(size),
+  };
 }
 
-export function partOf(id: string, index: number): Frames {
-  return [encodeText(`part ${index} of ${id}`)];
+export function partOf({ id, size }: Work, index: number): Frames {
+  return [encodeText(`part ${index} of ${id}${'.'.repeat(size)}`)];
 }
 
 export function replyTo(id: string): Frames {
@@ -43,10 +50,10 @@ export function textOf(body: Frames): string {
 }
 
 /** The one reply to a request when its parts are joined. */
-export function wholeReplyTo({ id, behaviour }: Work): Frames {
-  const parts = behaviour === 'parts' ? PARTS : 0;
-  const frames = Array.from({ length: parts }, (_, index) => partOf(id, index)[0]!);
-  return [...frames, ...replyTo(id)];
+export function wholeReplyTo(work: Work): Frames {
+  const parts = work.behaviour === 'parts' ? PARTS : 0;
+  const frames = Array.from({ length: parts }, (_, index) => partOf(work, index)[0]!);
+  return [...frames, ...replyTo(work.id)];
 }
 
 function ballastOf(id: string, size: number): Uint8Array {

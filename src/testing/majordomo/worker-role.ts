@@ -62,7 +62,7 @@ export class WorkerRole {
 
   start(): void {
     const { world, plan, network } = this.#stage;
-    const { heartbeatInterval, heartbeatLiveness, peerQueueBytes, automaticIds } = plan.settings;
+    const { heartbeatInterval, heartbeatLiveness, workerQueueBytes, automaticIds } = plan.settings;
     const settings: WorkerSettings = {
       service: SERVICES[this.service]!,
       protocol: this.#protocol,
@@ -91,7 +91,7 @@ export class WorkerRole {
         identities: automaticIds ? 'automatic' : 'stable',
       }),
       clock: process,
-      peerQueueBytes,
+      peerQueueBytes: workerQueueBytes,
       onEvent: (event) => {
         this.#stage.count(`worker.${event.type}`);
         if (event.type === 'brokerLost') this.#stage.count(`worker.brokerLost.${event.reason}`);
@@ -136,7 +136,7 @@ export class WorkerRole {
     const steps: WorkerCall[] = [];
     const parts = behaviour === 'parts' ? PARTS : 0;
     for (let index = 0; index < parts; index++) {
-      steps.push({ type: 'write', token, body: partOf(id, index) });
+      steps.push({ type: 'write', token, body: partOf(work, index) });
     }
     const failure = { code: 'ERR_HANDLER_FAILED', message: id } as const;
     if (behaviour === 'fail') steps.push({ type: 'fail', token, failure });

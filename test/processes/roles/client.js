@@ -16,11 +16,8 @@ const record = recorder(history);
 const client = new MajordomoClient(options);
 client.connect(endpoint);
 let sent = 0;
-let stopped = false;
-process.stdin.once('data', () => {
-  stopped = true;
-  process.stdin.pause();
-});
+let limit = requests;
+process.stdin.once('data', () => (limit = sent)).unref();
 
 async function ask() {
   const id = `${name}/${++sent}`;
@@ -42,9 +39,8 @@ async function ask() {
 }
 
 async function keepAsking() {
-  while (!stopped && sent < requests) await ask();
+  while (sent < limit) await ask();
 }
 
 await Promise.all(Array.from({ length: concurrency }, keepAsking));
-process.stdin.pause();
 await client.close();

@@ -5,7 +5,7 @@
  */
 import { once } from 'node:events';
 import { readSync } from 'node:fs';
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { MajordomoWorker } from 'unsinkable';
 import { digestOf, recorder, settings, tell } from './common.js';
 
@@ -19,10 +19,7 @@ const record = recorder(history);
 async function release() {
   if (mode === 'delay') await setTimeout(delay);
   else if (mode === 'block') readSync(0, Buffer.alloc(64));
-  else {
-    await once(process.stdin, 'data');
-    process.stdin.pause();
-  }
+  else await once(process.stdin.unref(), 'data');
 }
 
 const worker = new MajordomoWorker(
@@ -31,6 +28,8 @@ const worker = new MajordomoWorker(
     /** @type {{ id: string, payload: string }} */
     const { id, payload } = request.json();
     record({ type: 'handled', id, worker: name });
+    // Blocking outside of the receive turn: the reply leaves before anything else is received.
+    if (mode === 'block') await setImmediate();
     tell({ type: 'handling', id });
     await release();
     return JSON.stringify({ id, worker: name, digest: digestOf(payload) });

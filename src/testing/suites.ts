@@ -1,0 +1,12 @@
+/** All suites by name: what `npm test` samples and `unsinkable chaos` runs at length. */
+import { majordomoSuite } from './majordomo/suite.ts';
+import type { Suite } from './suite.ts';
+
+export const suites: Readonly<Record<string, Suite<unknown>>> = {
+  majordomo: forgetPlan(majordomoSuite),
+};
+
+/** A suite whose plans are opaque: they come from its own generator, or from its own stored runs. */
+function forgetPlan<Plan>(suite: Suite<Plan>): Suite<unknown> {
+  return { ...suite, run: (plan, transcript) => suite.run(plan as Plan, transcript) };
+}

@@ -1,0 +1,107 @@
+/** What closing does to messages, endpoints and callbacks. */
+import { expect } from 'vitest';
+import { bindAgain, persist, vacant } from './facts-sending.ts';
+import { join, numbers, pair, wired } from './world.ts';
+import type { Facts } from './fact.ts';
+
+export const closingFacts: Facts = {
+  'close without linger drops what has not left': async (world) => {
+    const endpoint = await vacant(world);
+    const [dropped, kept] = [world.open('dealer'), world.open('dealer')];
+    for (const dealer of [dropped, kept]) dealer.connect(endpoint);
+    expect(await dropped.send('', 'dropped')).toBe('sent');
+    expect(await kept.send('', 'kept')).toBe('sent');
+    dropped.close(0);
+    const router = world.open('router');
+    await bindAgain(router, endpoint);
+    await router.hears('kept');
+    await join(world, router, endpoint);
+    expect(router.texts).not.toContain('dropped');
+  },
+
+  'close with linger lets it leave, even to a binder that comes later': async (world) => {
+    const endpoint = await vacant(world);
+    const dealer = world.open('dealer');
+    dealer.connect(endpoint);
+    expect(await dealer.sendAll('', numbers(10))).toEqual(Array(10).fill('sent'));
+    dealer.close(10_000);
+    const router = world.open('router');
+    await bindAgain(router, endpoint);
+    await router.hears('9');
+    expect(router.texts).toEqual(numbers(10));
+  },
+
+  'the farewells of a ROUTER reach their peers': async (world) => {
+    const { router, dealer, address } = await pair(world);
+    const other = await join(world, router, router.endpoint);
+    for (const text of numbers(10)) {
+      await persist(router, address, text);
+      await persist(router, other.address, text);
+    }
+    router.close(1000);
+    await dealer.hears('9');
+    await other.dealer.hears('9');
+    expect([dealer.texts, other.dealer.texts]).toEqual([numbers(10), numbers(10)]);
+  },
+
+  'after close nothing is called back: no message, no notice': async (world) => {
+    const { router, dealer, address } = await pair(world);
+    const other = await join(world, router, router.endpoint);
+    const before = [router.events.length, dealer.events.length];
+    const sending = [dealer.send('', 'late'), router.send(address, 'late')];
+    router.close(0);
+    dealer.close(0);
+    await Promise.all(sending);
+    // The other DEALER finds a successor: by then the late ones would have come.
+    const successor = world.open('router');
+    await successor.bind();
+    await join(world, successor, successor.endpoint);
+    other.dealer.close(0);
+    expect([router.events.length, dealer.events.length]).toEqual(before);
+  },
+
+  'after close a send is closed, and closing again is harmless': async (world) => {
+    const { router, dealer, address } = await pair(world);
+    for (const peer of [router, dealer]) {
+      peer.close(0);
+      peer.close(0);
+    }
+    expect(await router.send(address, 'late')).toBe('closed');
+    expect(await dealer.send('', 'late')).toBe('closed');
+  },
+
+  'an endpoint in use cannot be bound, and whoever has it keeps it': async (world) => {
+    const { router, address, dealer } = await pair(world);
+    const failure = await world
+      .open('router')
+      .bind(router.endpoint)
+      .catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'ERR_ADDRESS_IN_USE', endpoint: router.endpoint });
+    await join(world, router, router.endpoint);
+    expect(await router.send(address, 'still here')).toBe('sent');
+    await dealer.hears('still here');
+  },
+
+  'an endpoint is free after close': async (world) => {
+    const { router } = await pair(world);
+    router.close(0);
+    const successor = world.open('router');
+    await bindAgain(successor, router.endpoint);
+    await join(world, successor, router.endpoint);
+  },
+
+  'what arrived at a ROUTER that closes is lost, although it was sent': async (world) => {
+    const { router, dealer, wire, address } = await wired(world);
+    wire.hold('up');
+    expect(await dealer.send('', 'lost')).toBe('sent');
+    await world.until('a message on the wire', () => wire.holdsSomething());
+    router.close(0);
+    wire.release();
+    await dealer.misses('');
+    const successor = world.open('router');
+    await bindAgain(successor, router.endpoint);
+    await persist(dealer, '', 'after');
+    expect(await successor.hears('after')).toBe(address);
+    expect(successor.texts).toEqual(['after']);
+  },
+};

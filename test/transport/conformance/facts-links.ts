@@ -1,0 +1,188 @@
+/** What breaking connections does to messages, addresses and sends. */
+import { expect } from 'vitest';
+import { bindAgain, persist } from './facts-sending.ts';
+import { join, numbers, pair, wired } from './world.ts';
+import type { Facts } from './fact.ts';
+
+const RESETS = 5;
+const BURST = 20;
+
+export const linkFacts: Facts = {
+  'resets make silent gaps: every send is sent, nothing comes twice or out of order, and the address stays':
+    async (world) => {
+      const { router, dealer, wire, address } = await wired(world);
+      let sent = 0;
+      for (let round = 0; round < RESETS; round++) {
+        wire.hold();
+        for (const text of numbers(BURST, sent)) expect(await dealer.send('', text)).toBe('sent');
+        sent += BURST;
+        await world.until('messages on the wire', () => wire.holdsSomething());
+        expect(wire.reset()).toBe(1);
+        wire.release();
+        await persist(dealer, '', `round ${round}`);
+        await router.hears(`round ${round}`);
+      }
+      expect(router.addresses).toEqual([address]);
+      const heard = router.texts.filter((text) => /^\d+$/.test(text)).map(Number);
+      const inOrder = [...new Set(heard)].toSorted((a, b) => a - b);
+      expect(heard).toEqual(inOrder);
+      for (let round = 0; round < RESETS; round++) {
+        const [from, to] = [round * BURST, (round + 1) * BURST];
+        expect(heard.filter((value) => value >= from && value < to).length).toBeLessThan(BURST);
+      }
+    },
+
+  'an automatic identity is another one after each reset': async (world) => {
+    const { router, dealer, wire } = await wired(world, { identity: 'automatic' });
+    for (let round = 1; round <= RESETS; round++) {
+      wire.reset();
+      await world.untilAsync('a message after the reset', async () => {
+        await dealer.send('', `round ${round}`);
+        return router.texts.includes(`round ${round}`);
+      });
+    }
+    expect(router.addresses).toHaveLength(RESETS + 1);
+  },
+
+  'what a ROUTER had sent before a reset is gone, the peer unroutable until it is back': async (
+    world,
+  ) => {
+    const { router, dealer, wire, address } = await wired(world);
+    wire.hold();
+    const outcomes = await router.sendAll(address, numbers(BURST));
+    expect(outcomes).toEqual(Array(BURST).fill('sent'));
+    await world.until('messages on the wire', () => wire.holdsSomething());
+    wire.reset();
+    await router.misses(address);
+    expect(await router.send(address, 'too early')).toBe('unroutable');
+    wire.release();
+    await dealer.send('', 'back');
+    expect(await router.hears('back')).toBe(address);
+    expect(await router.send(address, 'after')).toBe('sent');
+    await dealer.hears('after');
+    expect(dealer.texts).toEqual(['after']);
+  },
+
+  'a reset is told to both sides, once each, with the address on the side of the ROUTER': async (
+    world,
+  ) => {
+    const { router, dealer, wire, address } = await wired(world);
+    wire.reset();
+    await Promise.all([router.misses(address), dealer.misses('')]);
+    await dealer.send('', 'back');
+    await router.hears('back');
+    expect(router.gone).toEqual([address]);
+    expect(dealer.gone).toEqual(['']);
+  },
+
+  'a message cut in its middle does not arrive at all, and those behind it do': async (world) => {
+    const { router, dealer, wire } = await wired(world);
+    wire.cutNextMessage();
+    await dealer.send('', 'first', 'x'.repeat(100_000), 'third');
+    await dealer.misses('');
+    await dealer.send('', 'whole', 'x'.repeat(100_000), 'third');
+    await router.hears(`whole|${'x'.repeat(100_000)}|third`);
+    expect(router.texts).toHaveLength(2);
+  },
+
+  'what a DEALER sends while it is disconnected arrives when it is back': async (world) => {
+    const { router, dealer, wire, address } = await wired(world);
+    wire.hold();
+    wire.reset();
+    await Promise.all([router.misses(address), dealer.misses('')]);
+    expect(await dealer.sendAll('', numbers(BURST))).toEqual(Array(BURST).fill('sent'));
+    wire.release();
+    await router.hears(String(BURST - 1));
+    expect(router.texts.slice(1)).toEqual(numbers(BURST));
+  },
+
+  'over a dead link sends are sent and nobody is told; all of it arrives if the link comes back':
+    async (world) => {
+      const { router, dealer, wire, address } = await wired(world);
+      const witness = await join(world, router, router.endpoint);
+      wire.hold();
+      const outcomes = [
+        ...(await dealer.sendAll('', numbers(BURST))),
+        ...(await router.sendAll(address, numbers(BURST))),
+      ];
+      expect(outcomes).toEqual(Array(2 * BURST).fill('sent'));
+      await world.until('messages on the wire', () => wire.holdsSomething());
+      // Had there been anything to tell, it would have come before this.
+      witness.dealer.close(0);
+      await router.misses(witness.address);
+      expect(router.gone).toEqual([witness.address]);
+      expect(router.texts).toHaveLength(2);
+      expect([...dealer.gone, ...dealer.texts]).toEqual([]);
+      wire.release();
+      await router.hears(String(BURST - 1));
+      await dealer.hears(String(BURST - 1));
+      expect(router.texts.slice(2)).toEqual(numbers(BURST));
+      expect(dealer.texts).toEqual(numbers(BURST));
+    },
+
+  'a link that is dead one way carries messages the other way': async (world) => {
+    const { router, dealer, wire, address } = await wired(world);
+    wire.hold('up');
+    await dealer.send('', 'up');
+    await world.until('a message on the wire', () => wire.holdsSomething());
+    await router.send(address, 'down');
+    await dealer.hears('down');
+    expect(router.texts).not.toContain('up');
+    wire.release();
+    await router.hears('up');
+    wire.hold('down');
+    await router.send(address, 'down again');
+    await world.until('a message on the wire', () => wire.holdsSomething());
+    await dealer.send('', 'up again');
+    await router.hears('up again');
+    expect(dealer.texts).toEqual(['down']);
+  },
+
+  'of a half-open connection the ROUTER learns nothing; the DEALER comes back as the same peer':
+    async (world) => {
+      const { router, dealer, wire, address } = await wired(world);
+      expect(wire.reset({ halfOpen: true })).toBe(1);
+      await dealer.misses('');
+      await dealer.send('', 'back');
+      expect(await router.hears('back')).toBe(address);
+      expect(await router.send(address, 'still there')).toBe('sent');
+      await dealer.hears('still there');
+      expect(router.gone).toEqual([]);
+      dealer.close(0);
+      await router.misses(address);
+      expect(router.gone).toEqual([address]);
+    },
+
+  'the last message of a closed socket may come after the first of its successor: a ghost': async (
+    world,
+  ) => {
+    const { router, wire, dealer, address } = await wired(world, { process: 'worker' });
+    for (let round = 0, old = { dealer, address }; round < 3; round++) {
+      wire.slow(200);
+      await old.dealer.send('', `last of ${round}`);
+      old.dealer.close(100);
+      wire.slow(1);
+      const next = await join(world, router, wire.endpoint, { process: 'worker' });
+      expect(router.texts).not.toContain(`last of ${round}`);
+      expect(await router.hears(`last of ${round}`)).toBe(old.address);
+      await router.misses(old.address);
+      old = next;
+    }
+    expect(router.addresses).toHaveLength(4);
+  },
+
+  'a DEALER finds the successor of its ROUTER at the same endpoint, and is the same peer there':
+    async (world) => {
+      const { router, dealer, address } = await pair(world);
+      router.close(0);
+      const successor = world.open('router');
+      await bindAgain(successor, router.endpoint);
+      await world.untilAsync('a message that arrives', async () => {
+        await dealer.send('', 'again');
+        return successor.texts.length > 0;
+      });
+      expect(successor.addresses).toEqual([address]);
+      expect(await successor.send(address, 'welcome')).toBe('sent');
+      await dealer.hears('welcome');
+    },
+};

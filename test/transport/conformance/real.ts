@@ -1,0 +1,202 @@
+/** Real zeromq sockets as a world of the conformance suite, with a chaos proxy for a wire. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { join } from 'node:path';
+import { Dealer, Router } from 'zeromq';
+import { ChaosProxy } from '../../../src/testing/chaos-proxy.ts';
+import { fromAddress, toAddress } from '../../../src/core/frames.ts';
+import type {
+  SendOutcome,
+  SocketHandler,
+  SocketKind,
+  TransportSocket,
+} from '../../../src/transport/transport.ts';
+import type { Address, Frames } from '../../../src/core/machine.ts';
+import { zeromqTransport } from '../../../src/transport/zeromq.ts';
+import { freshFolder, removeFolder, run, type Child } from '../processes.ts';
+import {
+  eventOf,
+  Peer,
+  type Event,
+  type OpenOptions,
+  type Talker,
+  type Wire,
+  type World,
+} from './world.ts';
+
+/** Real milliseconds, generous for busy machines. */
+const DEADLINE = 15_000;
+
+export class RealWorld implements World {
+  readonly name: 'tcp' | 'ipc' | 'inproc';
+  readonly #sockets: TransportSocket[] = [];
+  readonly #proxies: ChaosProxy[] = [];
+  readonly #children: Child[] = [];
+  readonly #folders: string[] = [];
+
+  constructor(name: 'tcp' | 'ipc' | 'inproc') {
+    this.name = name;
+  }
+
+  endpoint(): string {
+    if (this.name === 'tcp') return 'tcp://127.0.0.1:*';
+    if (this.name === 'inproc') return `inproc://conformance-${Math.random()}`;
+    const folder = freshFolder();
+    this.#folders.push(folder);
+    return `ipc://${join(folder, 'socket')}`;
+  }
+
+  open(kind: SocketKind, options: OpenOptions = {}): Peer {
+    const events: Event[] = [];
+    const handler: SocketHandler = {
+      onMessage: (from, frames) => void events.push(eventOf(from, frames)),
+      onPeerGone: (from) => void events.push({ type: 'gone', from }),
+    };
+    const { identity = 'stable', reads = true, highWaterMark, notices = true } = options;
+    const isOurs = identity === 'stable' && reads;
+    const raw = isOurs ? undefined : new RawSocket(kind, handler, options);
+    const mark = highWaterMark === undefined ? {} : { sendHighWaterMark: highWaterMark };
+    const socket = raw ?? zeromqTransport({ notices, ...mark }).open(kind, handler);
+    this.#sockets.push(socket);
+    return new Peer(
+      this,
+      socket,
+      events,
+      (work) => work(),
+      () => raw?.startReading(),
+    );
+  }
+
+  talker(endpoint: string): Talker {
+    const child = run(TALKER, [endpoint]);
+    this.#children.push(child);
+    return { crash: () => child.kill() };
+  }
+
+  async wire(router: Peer): Promise<Wire> {
+    const proxy = await ChaosProxy.open({ port: Number(router.endpoint.split(':').at(-1)) });
+    this.#proxies.push(proxy);
+    return new RealWire(proxy);
+  }
+
+  until(what: string, condition: () => boolean): Promise<void> {
+    return this.untilAsync(what, async () => condition());
+  }
+
+  async untilAsync(what: string, attempt: () => Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + DEADLINE;
+    while (!(await attempt())) {
+      if (performance.now() > deadline) throw new Error(`waited in vain for ${what}`);
+      await delay(1);
+    }
+  }
+
+  async end(): Promise<void> {
+    for (const socket of this.#sockets) socket.close(0);
+    for (const proxy of this.#proxies) await proxy.close();
+    for (const child of this.#children) await child.kill();
+    for (const folder of this.#folders) removeFolder(folder);
+  }
+}
+
+/** Fills the pipe as fast as it can, so that a kill finds it with messages at every stage. */
+const TALKER = `
+  import { Dealer } from 'zeromq';
+  const dealer = new Dealer();
+  dealer.connect(process.argv[1]);
+  for (let said = 0; ; said++) await dealer.send(String(said));
+`;
+
+class RealWire implements Wire {
+  readonly endpoint: string;
+  readonly #proxy: ChaosProxy;
+
+  constructor(proxy: ChaosProxy) {
+    this.#proxy = proxy;
+    this.endpoint = `tcp://127.0.0.1:${proxy.port}`;
+  }
+
+  hold(direction: 'up' | 'down' | 'both' = 'both'): void {
+    this.#proxy.pause(direction);
+  }
+
+  release(): void {
+    this.#proxy.resume();
+  }
+
+  holdsSomething(): boolean {
+    return this.#proxy.heldBytes > 0;
+  }
+
+  reset(options: { readonly halfOpen?: boolean } = {}): number {
+    return this.#proxy.reset({ side: options.halfOpen === true ? 'client' : 'both' });
+  }
+
+  cutNextMessage(): void {
+    this.#proxy.cutAfter(1000, 'up');
+  }
+
+  slow(latency: number): void {
+    this.#proxy.shape({ latency }, 'up');
+  }
+}
+
+/** A peer that is not ours: routing ids that clash or change, and readers that do not read. */
+class RawSocket implements TransportSocket {
+  readonly #socket: Dealer | Router;
+  readonly #handler: SocketHandler;
+  #isClosed = false;
+
+  constructor(kind: SocketKind, handler: SocketHandler, options: OpenOptions) {
+    const { identity, highWaterMark } = options;
+    this.#handler = handler;
+    this.#socket = kind === 'router' ? new Router() : new Dealer();
+    this.#socket.linger = 0;
+    this.#socket.sendTimeout = 0;
+    this.#socket.reconnectInterval = 10;
+    if (this.#socket instanceof Router) this.#socket.mandatory = true;
+    else if (typeof identity === 'object') this.#socket.routingId = identity.routingId;
+    if (highWaterMark !== undefined) {
+      this.#socket.sendHighWaterMark = highWaterMark;
+      this.#socket.receiveHighWaterMark = highWaterMark;
+    }
+    if (options.reads !== false) this.startReading();
+  }
+
+  startReading(): void {
+    void this.#receiveLoop();
+  }
+
+  bind(endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void {
+    this.#socket.bindSync(endpoint);
+    queueMicrotask(() => done(undefined, this.#socket.lastEndpoint ?? endpoint));
+  }
+
+  connect(endpoint: string): void {
+    this.#socket.connect(endpoint);
+    // Connecting can swallow the signal that a message has come; this looks again.
+    void this.#socket.send([]);
+  }
+
+  send(to: Address, frames: Frames, done: (outcome: SendOutcome) => void): void {
+    const message = this.#socket instanceof Router ? [fromAddress(to), ...frames] : [...frames];
+    this.#socket.send(message).then(
+      () => done('sent'),
+      () => done(this.#isClosed ? 'closed' : 'full'),
+    );
+  }
+
+  close(linger: number): void {
+    this.#isClosed = true;
+    this.#socket.linger = linger;
+    this.#socket.close();
+  }
+
+  async #receiveLoop(): Promise<void> {
+    while (!this.#isClosed) {
+      const frames = await this.#socket.receive().catch(() => undefined);
+      if (frames === undefined || this.#isClosed) return;
+      const routingId = this.#socket instanceof Router ? frames.shift() : undefined;
+      this.#handler.onMessage(routingId === undefined ? '' : toAddress(routingId), frames);
+    }
+  }
+}
