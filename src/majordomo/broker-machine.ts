@@ -156,7 +156,11 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
 
   handlePeerGone(now: Instant, _port: BrokerPort, from: Address): void {
     const session = this.sessions.of(from);
-    if (session !== undefined) this.sessions.noticed(now, session, this.#settings.noticeGrace);
+    const request = session === undefined ? undefined : heldBy(session);
+    // Parts may be lost with the link, and nothing numbers them: such a reply cannot go on.
+    const inParts = request !== undefined && (request.partialSent || request.partialBytes > 0);
+    if (session !== undefined && inParts) this.#endSession(now, session, 'gone');
+    else if (session !== undefined) this.sessions.noticed(now, session, this.#settings.noticeGrace);
     if (!this.requests.state.clients.has(from)) return;
     this.#departed.set(from, Math.min(this.#departed.at(from), now + this.#settings.noticeGrace));
   }

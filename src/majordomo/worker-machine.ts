@@ -55,6 +55,8 @@ export type BrokerLossReason =
   | 'silent'
   /** It said so. */
   | 'disconnected'
+  /** It gave a second request to a worker that still holds the first. */
+  | 'unexpectedCommand'
   /** The link broke in mid-reply: some of the parts may be lost. */
   | 'linkBroken'
   /** The parts of a reply exceeded `replyBufferBytes`. */
@@ -113,6 +115,8 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
     retries: 0,
     reconnectAt: Infinity,
     tokens: 0,
+    /** A reply in parts was sent, and nothing yet proves that the broker has it. */
+    unconfirmed: false,
     running: new Map<HandlerToken, Running>(),
   };
 
@@ -140,6 +144,11 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
   handleCommand(now: Instant, _port: WorkerPort, _from: Address, command: WorkerInput): void {
     const { heartbeat, phase } = this.#state;
     if (heartbeat === undefined) return;
+    if (command.dialect !== this.#state.dialect) {
+      const reason = `a ${command.dialect} command in a ${this.#state.dialect} session`;
+      this.#outbox.emit({ type: 'malformed', reason });
+      return;
+    }
     if (command.type === 'disconnect') return this.#endSession(now, 'disconnected');
     heard(heartbeat, now, this.#settings);
     if (phase === 'connecting') {
@@ -148,7 +157,7 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
       const { dialect } = this.#state;
       this.#outbox.emit({ type: 'ready', endpoint: this.#endpoint(), dialect });
     }
-    if (command.type === 'dispatch') this.#start(command);
+    if (command.type === 'dispatch') this.#start(now, command);
   }
 
   handleMalformed(_now: Instant, _port: WorkerPort, _from: Address, reason: string): void {
@@ -183,10 +192,10 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
    * but a reply of which parts were sent may have a hole, and must not go on as if it were whole.
    */
   handlePeerGone(now: Instant): void {
-    const { heartbeat, phase, running } = this.#state;
+    const { heartbeat, phase, running, unconfirmed } = this.#state;
     if (heartbeat === undefined || phase !== 'active') return;
-    if ([...running.values()].some(({ partsSent }) => partsSent))
-      this.#endSession(now, 'linkBroken');
+    const inParts = unconfirmed || [...running.values()].some(({ partsSent }) => partsSent);
+    if (inParts) this.#endSession(now, 'linkBroken');
     else this.#beat(now, heartbeat);
   }
 
@@ -219,6 +228,7 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
     state.reconnectAt = Infinity;
     state.phase = 'connecting';
     state.session++;
+    state.unconfirmed = false;
     state.heartbeat = startHeartbeat(now, this.#settings);
     const { dialect } = state;
     const endpoint = this.#endpoint();
@@ -236,7 +246,7 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
     const state = this.#state;
     const answered = state.phase === 'active' || reason === 'disconnected';
     state.heartbeat = undefined;
-    this.#outbox.close('broker');
+    this.#outbox.close('broker', reason === 'unexpectedCommand');
     this.#outbox.emit({ type: 'brokerLost', endpoint: this.#endpoint(), reason });
     for (const [token, running] of state.running) {
       if (running.session === state.session) this.#lose(token);
@@ -273,9 +283,16 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
 
   // Requests
 
-  #start(command: DispatchCommand): void {
+  #start(now: Instant, command: DispatchCommand): void {
     const state = this.#state;
+    // Stock MDP has a credit of one: more than that would be a queue without a bound.
+    if (state.running.size > 0) {
+      this.#send({ type: 'disconnect', dialect: state.dialect });
+      return this.#endSession(now, 'unexpectedCommand');
+    }
     const token = state.tokens++;
+    // A broker gives no second request to who has not answered the first.
+    state.unconfirmed = false;
     state.running.set(token, {
       envelope: keepFrames(command.envelope),
       session: state.session,
@@ -317,6 +334,7 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
     const { envelope, parts } = running;
     const whole = failed || parts.length === 0 ? body : [...parts, ...body];
     const { dialect } = state;
+    state.unconfirmed = running.partsSent;
     const sent = this.#send({ type: 'result', dialect, envelope, body: whole, final: true });
     if (state.draining) this.#finishDraining();
     else if (!sent) this.#endSession(now, 'queueFull');

@@ -78,6 +78,7 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
   readonly #drainTimeout: number;
   readonly #slots: readonly Slot[];
   readonly #endpoints: string[] = [];
+  readonly #closed = signal();
   #closing: Promise<void> | undefined;
 
   /**
@@ -136,17 +137,24 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
    * Resolves when the broker has answered; with `concurrency`, to each session.
    * @param options.timeout milliseconds, default 10,000
    * @throws NotReadyError `ERR_NOT_READY` with a hint, when nobody did in time
+   * @throws ClosedError also when it is closed meanwhile
    */
   async ready(options?: { readonly timeout?: number }): Promise<void> {
     const rules = { timeout: milliseconds(10_000) };
     const { timeout } = completeOptions('ready', rules, options);
     const { clock } = this.#environment;
+    if (this.#closing !== undefined) throw new ClosedError('this worker');
     const all = Promise.all(this.#slots.map((slot) => slot.ready.promise));
     const giveUp = signal();
     const cancel = clock.wakeAt(clock.now() + timeout, giveUp.fire);
-    const isReady = await Promise.race([all.then(() => true), giveUp.promise.then(() => false)]);
+    const outcome = await Promise.race([
+      all.then(() => 'ready'),
+      giveUp.promise.then(() => 'late'),
+      this.#closed.promise.then(() => 'closed'),
+    ]);
     cancel();
-    if (!isReady) throw notReady(this.#endpoints, timeout);
+    if (outcome === 'closed') throw new ClosedError('this worker');
+    if (outcome === 'late') throw notReady(this.#endpoints, timeout);
   }
 
   /**
@@ -154,6 +162,7 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
    * What runs longer is aborted through its signal.
    */
   close(): Promise<void> {
+    this.#closed.fire();
     this.#closing ??= Promise.all(
       this.#slots.map(({ driver, drained }) =>
         drainAndClose(driver, this.#environment.clock, this.#drainTimeout, drained.promise),

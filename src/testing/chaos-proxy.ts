@@ -178,7 +178,7 @@ export class ChaosProxy {
   /** Stops listening and resets every connection; resolves when the port is free. */
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
-    for (const link of [...this.#links]) this.#drop(link);
+    for (const link of this.#links) this.#drop(link);
     await closed;
   }
 

@@ -3,7 +3,7 @@
  *
  * They lose what zeromq loses and no more: see the counters in `effects.ts`.
  */
-import { BindError } from '../core/errors.ts';
+import { BindError, ClosedError } from '../core/errors.ts';
 import type { Address, Frames } from '../core/machine.ts';
 import type { SendOutcome, SocketHandler, TransportSocket } from '../transport/transport.ts';
 import type { Loss } from './effects.ts';
@@ -232,8 +232,10 @@ export class SimRouter extends SimSocket {
   }
 
   bind(endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void {
-    if (this.process.isOver || this.isClosed) return;
-    const bound = this.network.bind(this, endpoint);
+    if (this.process.isOver) return;
+    const bound = this.isClosed
+      ? new ClosedError('this socket')
+      : this.network.bind(this, endpoint);
     this.process.atTurnEnd(() => {
       if (typeof bound === 'string') done(undefined, bound);
       else done(bound, endpoint);

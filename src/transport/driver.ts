@@ -139,7 +139,10 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
     this.#options.clock.atTurnEnd(() => {
       const dirty = this.#dirty;
       this.#dirty = new Map();
-      for (const [queue, open] of dirty) this.#pump(open, queue);
+      for (const [queue, open] of dirty) {
+        this.#pump(open, queue);
+        if (queue.postponed) queue.keep();
+      }
       this.#turnEnding = false;
       this.#turnAt = undefined;
       if (this.#dirty.size > 0) this.#endTurn();
@@ -280,13 +283,13 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
 
   #pump(open: OpenPort<Port>, queue: PeerQueue): void {
     while (!queue.sending) {
-      const message = queue.head;
-      if (message === undefined) break;
+      const frames = queue.head;
+      if (frames === undefined) break;
       if (queue.postponed && queue.retryAt > this.#now()) break;
       queue.sending = true;
       let settled = false;
       let returned = false;
-      open.socket.send(queue.to, message.frames, (outcome) => {
+      open.socket.send(queue.to, frames, (outcome) => {
         settled = true;
         this.#sent(open, queue, outcome);
         if (returned) {
@@ -304,6 +307,7 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
     queue.sending = false;
     if (outcome === 'full') {
       queue.postpone(this.#now());
+      queue.keep();
       this.#waiting.add({ owner: open, queue });
       return;
     }

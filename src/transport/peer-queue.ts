@@ -1,15 +1,23 @@
 /** What waits to be sent to one peer, bounded in bytes. Pure bookkeeping: the driver does the sending. */
-import type { Address, Instant } from '../core/machine.ts';
 import type { Outgoing } from '../core/codec.ts';
+import { keepFrames } from '../core/frames.ts';
+import type { Address, Frames, Instant } from '../core/machine.ts';
 
 /** How soon a peer at its high-water mark is tried again, and how slowly at most. */
 const FIRST_RETRY = 1;
 const SLOWEST_RETRY = 32;
 
+interface Entry {
+  readonly message: Outgoing;
+  bytes: number;
+  /** Its frames, once they have to outlive the turn in which they were borrowed. */
+  kept: Frames | undefined;
+}
+
 export class PeerQueue {
   readonly to: Address;
   readonly #limit: number;
-  readonly #messages: { message: Outgoing; bytes: number }[] = [];
+  readonly #messages: Entry[] = [];
   #first = 0;
   #bytes = 0;
   #retries = 0;
@@ -33,15 +41,19 @@ export class PeerQueue {
     return this.#first === this.#messages.length;
   }
 
-  /** The message to send next. */
-  get head(): Outgoing | undefined {
-    return this.#messages[this.#first]?.message;
+  /** The frames to send next. */
+  get head(): Frames | undefined {
+    const head = this.#messages[this.#first];
+    return head?.kept ?? head?.message.frames;
   }
 
   /** The message a packing dialect may still append to: the last one, unless it is being sent. */
   get open(): Outgoing | undefined {
-    const last = this.#messages.length - 1;
-    return this.sending && last === this.#first ? undefined : this.#messages[last]?.message;
+    const last = this.#messages.at(-1);
+    if (last?.kept !== undefined || (this.sending && this.#messages.length === this.#first + 1)) {
+      return undefined;
+    }
+    return last?.message;
   }
 
   /** True if the queue takes `bytes` more. An empty queue takes one message of any size. */
@@ -57,7 +69,7 @@ export class PeerQueue {
       last.bytes = message.bytes;
       return;
     }
-    this.#messages.push({ message, bytes: message.bytes });
+    this.#messages.push({ message, bytes: message.bytes, kept: undefined });
     this.#bytes += message.bytes;
   }
 
@@ -84,6 +96,15 @@ export class PeerQueue {
   postpone(now: Instant): void {
     this.retryAt = now + Math.min(SLOWEST_RETRY, FIRST_RETRY * 2 ** this.#retries);
     this.#retries++;
+  }
+
+  /** What waits for a slow peer beyond this turn no longer borrows its frames. */
+  keep(): void {
+    for (let index = this.#messages.length - 1; index >= this.#first; index--) {
+      const entry = this.#messages[index]!;
+      if (entry.kept !== undefined) return;
+      entry.kept = keepFrames(entry.message.frames);
+    }
   }
 
   /** True once a refused sender may try again: half of the bound is free, so that it does not flap. */

@@ -5,8 +5,14 @@ import { allTold, Cluster, told } from './cluster.ts';
 
 /** One try and no other: the broker alone must see to it that no request fails. */
 const ONE_TRY = { timeout: 20_000, retries: 0 };
-/** For when the broker is lost with all it has: the client must try again. */
-const MANY_TRIES = { timeout: 20_000, attemptTimeout: 500, retries: 40, backoffLimit: 200 };
+/** For when the broker is lost with all it has: the client must try again, and has no lane to spare. */
+const MANY_TRIES = {
+  timeout: 20_000,
+  attemptTimeout: 500,
+  retries: 40,
+  backoffLimit: 200,
+  lanes: 4,
+};
 /** More than any test kills. */
 const MAX_ATTEMPTS = { maxAttempts: 50 };
 
@@ -157,12 +163,14 @@ describe('the broker', () => {
     expect(report.repeated).toBe(0);
   });
 
-  test('stopped until the workers give it up, and continued: every request is replied to', async () => {
+  test('stopped until all give it up, and continued: every request is replied to', async () => {
     const cluster = await startAll('tcp', MANY_TRIES);
     cluster.broker.signal('SIGSTOP');
     for (const worker of cluster.workers) {
       expect(await told(worker, 'brokerLost')).toMatchObject({ reason: 'silent' });
     }
+    // Both tries of a request are then at the broker: the reply to the first must reach no other.
+    await Promise.all(cluster.clients.map((client) => toldAnew(client, 'retry')));
     cluster.broker.signal('SIGCONT');
     await progress(cluster);
     const report = await cluster.finish();

@@ -67,7 +67,7 @@ export class BrokerRole {
             ...outbox,
             send: (port, to, command) => {
               if (!outbox.send(port, to, command)) return false;
-              this.#stage.dispatchSeen(to, command);
+              this.#stage.brokerSent(to, command);
               checker.sent(process.now(), to, command);
               return true;
             },

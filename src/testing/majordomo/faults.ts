@@ -1,7 +1,7 @@
 /** How a planned fault is done to a role, and how it is undone when the core is healed. */
 import type { SimProcess } from '../sim-process.ts';
 import type { PlannedFault } from './plan.ts';
-import type { Stage } from './stage.ts';
+import { ANY, type Stage } from './stage.ts';
 
 /** What all roles have in common. */
 export interface Role {
@@ -72,6 +72,9 @@ export function inflict(
       return network.reset(name, peer) > 0;
     case 'halfOpenReset':
       return network.reset(name, peer, { halfOpen: true }) > 0;
+    case 'resetInReply':
+      stage.resetInReply.add(name === 'broker' ? ANY : name);
+      return true;
     case 'drop':
       return count % 2 === 0
         ? network.drop(name, peer, count) > 0

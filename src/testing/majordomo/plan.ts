@@ -16,7 +16,7 @@ export const CHAOS_ENDS = 3000;
 export const SERVICES = ['alpha', 'beta'] as const;
 
 /** What a worker's handler does with a request. */
-export const BEHAVIOURS = ['reply', 'reply', 'reply', 'parts', 'fail', 'never'] as const;
+export const BEHAVIOURS = ['reply', 'reply', 'reply', 'parts', 'parts', 'fail', 'never'] as const;
 export type Behaviour = (typeof BEHAVIOURS)[number];
 
 /** What a rogue worker does when it is given a request; now and then it also sends junk. */
@@ -33,6 +33,7 @@ export const FAULT_KINDS = [
   'oneWayPartition',
   'reset',
   'halfOpenReset',
+  'resetInReply',
   'drop',
   'slowLink',
   'clockRate',
@@ -122,7 +123,7 @@ const settings = fc.record({
   peerQueueBytes: fc.constantFrom(500, 2000, 1_000_000),
   workerQueueBytes: fc.constantFrom(500, 1_000_000, 1_000_000),
   replyBufferBytes: fc.constantFrom(150, 100_000),
-  notices: fc.boolean(),
+  notices: fc.constantFrom(true, true, false),
   automaticIds: fc.boolean(),
   highWaterMark: fc.constantFrom(2, 64),
   ghostDelay: fc.constantFrom(0, 40),
@@ -145,7 +146,7 @@ const operation: fc.Arbitrary<PlannedOperation> = fc.record({
   streaming: fc.boolean(),
   behaviour: fc.constantFrom(...BEHAVIOURS),
   work: fc.constantFrom(0, 5, 50, 200, 700),
-  size: fc.constantFrom(0, 0, 100, 3000),
+  size: fc.constantFrom(0, 100, 3000),
   timeout: fc.constantFrom(500, 1500, LONGEST_TIMEOUT),
   retries: fc.nat({ max: 4 }),
   cancelAfter: fc.option(fc.nat({ max: 600 }), { nil: undefined, freq: 6 }),

@@ -7,11 +7,16 @@ import { SimNetwork } from '../sim-network.ts';
 import { SimWorld } from '../sim-world.ts';
 import { seededRandom } from '../../core/random.ts';
 import type { Transcript } from '../transcript.ts';
-import type { MajordomoPlan } from './plan.ts';
+import type { FaultKind, MajordomoPlan } from './plan.ts';
 
 /** How often a timer is late, and by how many milliseconds at most, where a plan wants late timers. */
 const LATE_SHARE = 0.1;
 const LATEST = 30;
+
+/** Stands for every process in `resetInReply`. */
+export const ANY = '*';
+
+const RESETS: ReadonlySet<FaultKind> = new Set(['reset', 'halfOpenReset', 'resetInReply']);
 
 export class Stage {
   readonly plan: MajordomoPlan;
@@ -24,6 +29,9 @@ export class Stage {
   /** The tags of recent dispatches to honest workers: what a rogue may steal. */
   readonly tags: DispatchTag[] = [];
 
+  /** The processes whose link is reset as soon as a part of a reply travels on it. */
+  readonly resetInReply = new Set<string>();
+
   constructor(plan: MajordomoPlan, transcript?: Transcript) {
     const { notices, highWaterMark, ghostDelay, jitter } = plan.settings;
     const random = seededRandom(plan.seed);
@@ -32,6 +40,7 @@ export class Stage {
     this.network = new SimNetwork(this.world, {
       notices,
       highWaterMark,
+      receiveWindow: highWaterMark / 2,
       ghostDelay,
       jitter,
       reconnectInterval: 10,
@@ -41,10 +50,15 @@ export class Stage {
   /** True if a link may lose messages without anybody being told that it broke. */
   get mayMissParts(): boolean {
     const { faults, settings } = this.plan;
-    return faults.some(({ kind }) => {
-      return (
-        kind === 'drop' || (!settings.notices && (kind === 'reset' || kind === 'halfOpenReset'))
-      );
+    return faults.some(({ kind }) => kind === 'drop' || (!settings.notices && RESETS.has(kind)));
+  }
+
+  /** A part of a reply leaves on the link between `name` and the broker. */
+  partSent(name: string): void {
+    if (!this.resetInReply.delete(name) && !this.resetInReply.delete(ANY)) return;
+    const { latency, jitter } = this.network.settings;
+    this.world.after((latency + jitter / 2) * this.world.random(), () => {
+      if (this.network.reset(name, 'broker') > 0) this.count('resetInReply');
     });
   }
 
@@ -61,7 +75,9 @@ export class Stage {
     return { clockStart, lateness: () => (random() < LATE_SHARE ? LATEST * random() : 0) };
   }
 
-  dispatchSeen(to: Address, command: BrokerOutput): void {
+  /** What the broker sent, as it sent it. */
+  brokerSent(to: Address, command: BrokerOutput): void {
+    if (command.type === 'reply' && !command.final) this.partSent(to.split('#')[0]!);
     if (command.type !== 'dispatch' || to.startsWith('rogue')) return;
     this.tags.push(toAddress(command.envelope[0]!));
     if (this.tags.length > 4) this.tags.shift();

@@ -27,6 +27,7 @@ const PROBES = [
   'lateTimer',
   'crashed',
   'crashedAfterEffects',
+  'resetInReply',
   // the broker
   'broker.deadLetter',
   'broker.drained',

@@ -14,7 +14,7 @@ export interface Work {
 }
 
 /** How many parts the behaviour `parts` writes before its reply. */
-export const PARTS = 3;
+export const PARTS = 5;
 
 export function encodeWork({ id, behaviour, duration, size }: Work): Frames {
   const head = encodeText(`${id} ${behaviour} ${duration} ${size}`);

@@ -148,6 +148,7 @@ export class WorkerRole {
         if (steps.length === 0) running.delete(token);
         else next();
         driver.call(step);
+        if (step.type === 'write') this.#stage.partSent(this.name);
       });
     };
     next();

@@ -14,6 +14,7 @@ const { name, endpoint, history, requests, concurrency, options } = settings();
 const record = recorder(history);
 
 const client = new MajordomoClient(options);
+client.on('retry', tell);
 client.connect(endpoint);
 let sent = 0;
 let limit = requests;

@@ -1,34 +1,50 @@
 /** What closing does to messages, endpoints and callbacks. */
 import { expect } from 'vitest';
-import { bindAgain, persist, vacant } from './facts-sending.ts';
+import { bindAgain, persist } from './facts-sending.ts';
 import { join, numbers, pair, wired } from './world.ts';
 import type { Facts } from './fact.ts';
 
 export const closingFacts: Facts = {
   'close without linger drops what has not left': async (world) => {
-    const endpoint = await vacant(world);
+    const endpoint = await world.vacantEndpoint();
     const [dropped, kept] = [world.open('dealer'), world.open('dealer')];
     for (const dealer of [dropped, kept]) dealer.connect(endpoint);
     expect(await dropped.send('', 'dropped')).toBe('sent');
     expect(await kept.send('', 'kept')).toBe('sent');
     dropped.close(0);
     const router = world.open('router');
-    await bindAgain(router, endpoint);
+    await router.bind(endpoint);
     await router.hears('kept');
     await join(world, router, endpoint);
     expect(router.texts).not.toContain('dropped');
   },
 
   'close with linger lets it leave, even to a binder that comes later': async (world) => {
-    const endpoint = await vacant(world);
+    const endpoint = await world.vacantEndpoint();
     const dealer = world.open('dealer');
     dealer.connect(endpoint);
     expect(await dealer.sendAll('', numbers(10))).toEqual(Array(10).fill('sent'));
     dealer.close(10_000);
     const router = world.open('router');
-    await bindAgain(router, endpoint);
+    await router.bind(endpoint);
     await router.hears('9');
     expect(router.texts).toEqual(numbers(10));
+  },
+
+  'close with linger drops what has not left when it is over': async (world) => {
+    const endpoint = await world.vacantEndpoint();
+    const [dropped, kept] = [world.open('dealer'), world.open('dealer')];
+    for (const dealer of [dropped, kept]) dealer.connect(endpoint);
+    await dropped.send('', 'dropped');
+    await kept.send('', 'kept');
+    dropped.close(50);
+    const closed = world.now();
+    await world.until('the end of its linger', () => world.now() > closed + 500);
+    const router = world.open('router');
+    await router.bind(endpoint);
+    await router.hears('kept');
+    await join(world, router, endpoint);
+    expect(router.texts).not.toContain('dropped');
   },
 
   'the farewells of a ROUTER reach their peers': async (world) => {
@@ -70,6 +86,13 @@ export const closingFacts: Facts = {
     expect(await dealer.send('', 'late')).toBe('closed');
   },
 
+  'a closed socket cannot bind': async (world) => {
+    const router = world.open('router');
+    router.close(0);
+    const failure = await router.bind().catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'ERR_CLOSED' });
+  },
+
   'an endpoint in use cannot be bound, and whoever has it keeps it': async (world) => {
     const { router, address, dealer } = await pair(world);
     const failure = await world
@@ -87,7 +110,9 @@ export const closingFacts: Facts = {
     router.close(0);
     const successor = world.open('router');
     await bindAgain(successor, router.endpoint);
-    await join(world, successor, router.endpoint);
+    const { dealer, address } = await join(world, successor, router.endpoint);
+    expect(await successor.send(address, 'welcome')).toBe('sent');
+    await dealer.hears('welcome');
   },
 
   'what arrived at a ROUTER that closes is lost, although it was sent': async (world) => {

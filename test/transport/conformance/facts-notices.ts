@@ -1,8 +1,11 @@
 /** Who is told that a connection ended, when, and who is not. */
 import { expect } from 'vitest';
-import { persist } from './facts-sending.ts';
+import { bindAgain, persist } from './facts-sending.ts';
 import { join, numbers, pair, type Peer, type World } from './world.ts';
 import type { Facts } from './fact.ts';
+
+/** Milliseconds: far more than a notice takes, far less than any heartbeat does. */
+const SOON = 2000;
 
 export const noticeFacts: Facts = {
   'a ROUTER is told that a DEALER closed: once, which one, and after its last messages': async (
@@ -12,14 +15,19 @@ export const noticeFacts: Facts = {
     const other = await join(world, router, router.endpoint);
     for (const text of numbers(50)) await persist(dealer, '', text);
     dealer.close(1000);
+    const closed = world.now();
     await router.misses(address);
+    expect(world.now() - closed).toBeLessThan(SOON);
     const own = router.events.filter(({ from }) => from === address);
     expect(own.at(-1)).toEqual({ type: 'gone', from: address });
     expect(own.slice(1, -1).map(textOf)).toEqual(numbers(50));
     await other.dealer.send('', 'still here');
     await router.hears('still here');
     expect(router.gone).toEqual([address]);
-    expect(await router.send(address, 'lost')).toBe('unroutable');
+    await world.untilAsync(
+      'the peer to be unroutable',
+      async () => (await router.send(address, 'lost')) === 'unroutable',
+    );
   },
 
   'a DEALER is told that its ROUTER closed': async (world) => {
@@ -37,7 +45,9 @@ export const noticeFacts: Facts = {
     const talker = world.talker(endpoint);
     await router.hears('20');
     await talker.crash();
+    const crashed = world.now();
     await world.until('the notice', () => router.gone.length > 0);
+    expect(world.now() - crashed).toBeLessThan(SOON);
     const witness = await join(world, router, endpoint);
     const own = router.events.filter(({ from }) => from !== witness.address);
     expect(own.at(-1)).toEqual({ type: 'gone', from: router.addresses[0] });
@@ -49,7 +59,6 @@ export const noticeFacts: Facts = {
   'the later of two peers with one routing id takes over; the other is told nothing, and nobody of it':
     async (world) => {
       const { router, old, usurper } = await twins(world);
-      expect(await old.send('', 'into the void')).toBe('sent');
       expect(await router.send('twin', 'for whom?')).toBe('sent');
       await usurper.hears('for whom?');
       await usurper.send('', 'mine');
@@ -59,9 +68,57 @@ export const noticeFacts: Facts = {
       witness.dealer.close(0);
       await router.misses(witness.address);
       expect(router.gone).toEqual([witness.address]);
-      expect(router.texts).not.toContain('into the void');
       expect(old.events).toEqual([]);
     },
+
+  'what the one that was taken over sends is sent, and comes to nothing': async (world) => {
+    const { router, old, usurper } = await twins(world);
+    expect(await old.sendAll('', numbers(20))).toEqual(Array(20).fill('sent'));
+    for (const text of numbers(20, 100)) await persist(usurper, '', text);
+    await router.hears('119');
+    expect(router.texts.slice(2)).toEqual(numbers(20, 100));
+  },
+
+  'what the one that was taken over had sent, and nobody has read, is lost': async (world) => {
+    const router = world.open('router', { reads: false });
+    const endpoint = await router.bind();
+    const open = (): Peer => world.open('dealer', { identity: { routingId: 'twin' } });
+    const [old, usurper] = [open(), open()];
+    old.connect(endpoint);
+    await old.send('', 'unread');
+    await world.untilAsync('the first to be known', async () => {
+      await router.send('twin', 'who?');
+      return old.texts.length > 0;
+    });
+    usurper.connect(endpoint);
+    await world.untilAsync('the second to be known', async () => {
+      await router.send('twin', 'who?');
+      return usurper.texts.length > 0;
+    });
+    await usurper.send('', 'mine');
+    router.startReading();
+    await router.hears('mine');
+    expect(router.texts).toEqual(['mine']);
+  },
+
+  'of a process that stands still nobody is told, and nothing is lost when it goes on': async (
+    world,
+  ) => {
+    const router = world.open('router');
+    const endpoint = await router.bind();
+    const talker = world.talker(endpoint);
+    await router.hears('20');
+    talker.pause();
+    const witness = await join(world, router, endpoint);
+    witness.dealer.close(0);
+    await router.misses(witness.address);
+    const before = router.texts.length;
+    talker.resume();
+    await world.until('more of it', () => router.texts.length > before + 100);
+    expect(router.gone).toEqual([witness.address]);
+    const texts = router.events.filter(({ from }) => from !== witness.address).map(textOf);
+    expect(texts).toEqual(numbers(texts.length));
+  },
 
   'nobody is told when the one that was taken over closes': async (world) => {
     const { router, old, usurper } = await twins(world);
@@ -72,6 +129,40 @@ export const noticeFacts: Facts = {
     await router.send('twin', 'still there?');
     await usurper.hears('still there?');
     expect(router.gone).toEqual([witness.address]);
+  },
+
+  'the one that was taken over comes back when the ROUTER is another': async (world) => {
+    const { router, old, usurper } = await twins(world);
+    usurper.close(0);
+    await router.misses('twin');
+    await old.send('', 'into the void');
+    router.close(0);
+    const successor = world.open('router');
+    await bindAgain(successor, router.endpoint);
+    await world.untilAsync('the old one', async () => {
+      await old.send('', 'here again');
+      return successor.texts.length > 0;
+    });
+    expect(successor.addresses).toEqual(['twin']);
+    expect(successor.texts[0]).toBe('here again');
+    expect(router.gone).toEqual(['twin']);
+  },
+
+  'a DEALER is told that its ROUTER was killed, and finds the next one': async (world) => {
+    const listener = await world.listener();
+    const dealer = world.open('dealer');
+    dealer.connect(listener.endpoint);
+    await dealer.send('', 'hello');
+    await dealer.hears('welcome');
+    await listener.crash();
+    const crashed = world.now();
+    await dealer.misses('');
+    expect(world.now() - crashed).toBeLessThan(SOON);
+    const successor = world.open('router');
+    await bindAgain(successor, listener.endpoint);
+    await dealer.send('', 'again');
+    await successor.hears('again');
+    expect(successor.texts).toEqual(['again']);
   },
 
   'what looks like a notice is a message': async (world) => {

@@ -7,7 +7,8 @@ import type { Facts } from './fact.ts';
 /** Larger than what the buffers of an operating system take, after a few. */
 const BLOCK = new Uint8Array(2 ** 18).fill(120);
 
-const MARK = 4;
+/** A small high-water mark, in messages. */
+export const MARK = 4;
 
 export const sendingFacts: Facts = {
   'a multipart message arrives whole, frame by frame, both ways': async (world) => {
@@ -76,13 +77,13 @@ export const sendingFacts: Facts = {
 
   'sends before the binder exists wait, up to the high-water mark, and arrive in their order':
     async (world) => {
-      const endpoint = await vacant(world);
+      const endpoint = await world.vacantEndpoint();
       const dealer = world.open('dealer', { highWaterMark: MARK });
       dealer.connect(endpoint);
       const outcomes = await dealer.sendAll('', numbers(MARK + 2));
       expect(outcomes).toEqual([...Array(MARK).fill('sent'), 'full', 'full']);
       const router = world.open('router');
-      await bindAgain(router, endpoint);
+      await router.bind(endpoint);
       await router.hears(String(MARK - 1));
       await persist(dealer, '', 'after');
       await router.hears('after');
@@ -158,14 +159,6 @@ export async function persist(peer: Peer, to: string, ...frames: string[]): Prom
   expect(outcome).toBe('sent');
 }
 
-/** An endpoint that nobody has. */
-export async function vacant(world: Peer['world']): Promise<string> {
-  const former = world.open('router');
-  const endpoint = await former.bind();
-  former.close(0);
-  return endpoint;
-}
-
 /** Binds an endpoint that was closed a moment ago: the operating system may still hold it. */
 export async function bindAgain(router: Peer, endpoint: string): Promise<void> {
   await router.world.untilAsync(`${endpoint} to be free`, () =>
@@ -177,7 +170,7 @@ export async function bindAgain(router: Peer, endpoint: string): Promise<void> {
 }
 
 /** Sends large numbered messages until they are refused for good, and returns how many were not. */
-async function fill(peer: Peer, to: string): Promise<number> {
+export async function fill(peer: Peer, to: string): Promise<number> {
   let accepted = 0;
   let refusals = 0;
   // Room comes back for as long as the connection fills its buffers.
@@ -196,6 +189,6 @@ async function fill(peer: Peer, to: string): Promise<number> {
 }
 
 /** The first frame of each message. */
-function leading(peer: Peer): string[] {
+export function leading(peer: Peer): string[] {
   return peer.events.flatMap((event) => (event.type === 'message' ? [event.text[0] ?? ''] : []));
 }

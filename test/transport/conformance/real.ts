@@ -1,4 +1,5 @@
 /** Real zeromq sockets as a world of the conformance suite, with a chaos proxy for a wire. */
+import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { join } from 'node:path';
 import { Dealer, Router } from 'zeromq';
@@ -17,6 +18,7 @@ import {
   eventOf,
   Peer,
   type Event,
+  type Listener,
   type OpenOptions,
   type Talker,
   type Wire,
@@ -45,6 +47,16 @@ export class RealWorld implements World {
     return `ipc://${join(folder, 'socket')}`;
   }
 
+  async vacantEndpoint(): Promise<string> {
+    if (this.name !== 'tcp') return this.endpoint();
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    await new Promise((resolve) => server.close(resolve));
+    if (address === null || typeof address === 'string') throw new Error('no port was given');
+    return `tcp://127.0.0.1:${address.port}`;
+  }
+
   open(kind: SocketKind, options: OpenOptions = {}): Peer {
     const events: Event[] = [];
     const handler: SocketHandler = {
@@ -69,13 +81,27 @@ export class RealWorld implements World {
   talker(endpoint: string): Talker {
     const child = run(TALKER, [endpoint]);
     this.#children.push(child);
-    return { crash: () => child.kill() };
+    return {
+      crash: () => child.kill(),
+      pause: () => void child.process.kill('SIGSTOP'),
+      resume: () => void child.process.kill('SIGCONT'),
+    };
+  }
+
+  async listener(): Promise<Listener> {
+    const child = run(LISTENER, [this.endpoint()]);
+    this.#children.push(child);
+    return { endpoint: await child.line(), crash: () => child.kill() };
   }
 
   async wire(router: Peer): Promise<Wire> {
     const proxy = await ChaosProxy.open({ port: Number(router.endpoint.split(':').at(-1)) });
     this.#proxies.push(proxy);
     return new RealWire(proxy);
+  }
+
+  now(): number {
+    return performance.now();
   }
 
   until(what: string, condition: () => boolean): Promise<void> {
@@ -104,6 +130,14 @@ const TALKER = `
   const dealer = new Dealer();
   dealer.connect(process.argv[1]);
   for (let said = 0; ; said++) await dealer.send(String(said));
+`;
+
+const LISTENER = `
+  import { Router } from 'zeromq';
+  const router = new Router();
+  router.bindSync(process.argv[1]);
+  console.log(router.lastEndpoint);
+  for await (const [from] of router) await router.send([from, 'welcome']);
 `;
 
 class RealWire implements Wire {
@@ -153,7 +187,7 @@ class RawSocket implements TransportSocket {
     this.#socket.linger = 0;
     this.#socket.sendTimeout = 0;
     this.#socket.reconnectInterval = 10;
-    if (this.#socket instanceof Router) this.#socket.mandatory = true;
+    if (this.#socket instanceof Router) this.#socket.handover = true;
     else if (typeof identity === 'object') this.#socket.routingId = identity.routingId;
     if (highWaterMark !== undefined) {
       this.#socket.sendHighWaterMark = highWaterMark;
@@ -178,17 +212,25 @@ class RawSocket implements TransportSocket {
   }
 
   send(to: Address, frames: Frames, done: (outcome: SendOutcome) => void): void {
-    const message = this.#socket instanceof Router ? [fromAddress(to), ...frames] : [...frames];
-    this.#socket.send(message).then(
-      () => done('sent'),
-      () => done(this.#isClosed ? 'closed' : 'full'),
-    );
+    void this.#send(to, frames, done);
   }
 
   close(linger: number): void {
+    if (this.#isClosed) return;
     this.#isClosed = true;
     this.#socket.linger = linger;
     this.#socket.close();
+  }
+
+  async #send(to: Address, frames: Frames, done: (outcome: SendOutcome) => void): Promise<void> {
+    const message = this.#socket instanceof Router ? [fromAddress(to), ...frames] : [...frames];
+    let outcome: SendOutcome = 'sent';
+    try {
+      await this.#socket.send(message);
+    } catch {
+      outcome = this.#isClosed ? 'closed' : 'full';
+    }
+    done(outcome);
   }
 
   async #receiveLoop(): Promise<void> {

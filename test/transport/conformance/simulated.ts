@@ -4,16 +4,20 @@ import { seededRandom } from '../../../src/core/random.ts';
 import { SimNetwork } from '../../../src/testing/sim-network.ts';
 import type { SimProcess } from '../../../src/testing/sim-process.ts';
 import { SimWorld } from '../../../src/testing/sim-world.ts';
-import type { SocketKind } from '../../../src/transport/transport.ts';
+import type { SocketKind, TransportSocket } from '../../../src/transport/transport.ts';
 import {
   eventOf,
   Peer,
   type Event,
+  type Listener,
   type OpenOptions,
   type Talker,
   type Wire,
   type World,
 } from './world.ts';
+
+/** Marks a connection as one of those that a wire's faults befall. */
+const WIRED = 'over a wire: ';
 
 /** Virtual milliseconds: a minute of waiting costs nothing here. */
 const DEADLINE = 60_000;
@@ -23,7 +27,8 @@ export class SimulatedWorld implements World {
   readonly sim: SimWorld;
   readonly #networks = new Map<boolean, SimNetwork>();
   readonly #processes = new Map<string, SimProcess>();
-  readonly #dealers: string[] = [];
+  /** Which processes have a DEALER on which wire. */
+  readonly #wired = new Map<string, Set<string>>();
   readonly #routers = new Map<Peer, string>();
   #count = 0;
 
@@ -33,6 +38,10 @@ export class SimulatedWorld implements World {
 
   endpoint(): string {
     return 'tcp://127.0.0.1:*';
+  }
+
+  async vacantEndpoint(): Promise<string> {
+    return 'tcp://127.0.0.1:5555';
   }
 
   open(kind: SocketKind, options: OpenOptions = {}): Peer {
@@ -48,10 +57,19 @@ export class SimulatedWorld implements World {
       ...(highWaterMark === undefined ? {} : { highWaterMark }),
       ...(typeof identity === 'string' ? { identities: identity } : identity),
     });
-    const socket = transport.open(kind, {
+    const inner = transport.open(kind, {
       onMessage: (from, frames) => void events.push(eventOf(from, frames)),
       onPeerGone: (from) => void events.push({ type: 'gone', from }),
     });
+    const socket: TransportSocket = {
+      bind: (endpoint, done) => inner.bind(endpoint, done),
+      send: (to, frames, done) => inner.send(to, frames, done),
+      close: (linger) => inner.close(linger),
+      connect: (endpoint) => {
+        this.#wired.get(endpoint)?.add(name);
+        inner.connect(endpoint.replace(WIRED, ''));
+      },
+    };
     if (options.reads === false) process.stopReading(Infinity);
     const peer = new Peer(
       this,
@@ -60,8 +78,7 @@ export class SimulatedWorld implements World {
       (work) => process.run(work),
       () => process.startReading(),
     );
-    if (kind === 'dealer') this.#dealers.push(name);
-    else this.#routers.set(peer, name);
+    if (kind === 'router') this.#routers.set(peer, name);
     return peer;
   }
 
@@ -79,18 +96,37 @@ export class SimulatedWorld implements World {
     };
     process.run(say);
     return {
-      crash: async () => {
-        process.crash();
-        await Promise.resolve();
-      },
+      crash: async () => process.crash(),
+      pause: () => process.pause(),
+      resume: () => process.resume(),
     };
+  }
+
+  async listener(): Promise<Listener> {
+    const process = this.#process(`listener ${++this.#count}`);
+    const socket = this.#network(true)
+      .transport(process)
+      .open('router', {
+        onMessage: (from) => socket.send(from, [encodeText('welcome')], () => undefined),
+        onPeerGone: () => undefined,
+      });
+    let endpoint = '';
+    process.run(() => socket.bind(this.endpoint(), (_error, real) => (endpoint = real)));
+    await this.until('the answer to a bind', () => endpoint !== '');
+    return { endpoint, crash: async () => process.crash() };
   }
 
   async wire(router: Peer): Promise<Wire> {
     const name = this.#routers.get(router);
     if (name === undefined) throw new Error('a wire leads to a ROUTER of this world');
     await Promise.resolve();
-    return new SimulatedWire(this.#network(true), router.endpoint, name, this.#dealers);
+    const dealers = new Set<string>();
+    this.#wired.set(WIRED + router.endpoint, dealers);
+    return new SimulatedWire(this.#network(true), WIRED + router.endpoint, name, dealers);
+  }
+
+  now(): number {
+    return this.sim.now;
   }
 
   until(what: string, condition: () => boolean): Promise<void> {
@@ -138,9 +174,9 @@ class SimulatedWire implements Wire {
   readonly endpoint: string;
   readonly #network: SimNetwork;
   readonly #router: string;
-  readonly #dealers: readonly string[];
+  readonly #dealers: ReadonlySet<string>;
 
-  constructor(network: SimNetwork, endpoint: string, router: string, dealers: readonly string[]) {
+  constructor(network: SimNetwork, endpoint: string, router: string, dealers: ReadonlySet<string>) {
     this.#network = network;
     this.endpoint = endpoint;
     this.#router = router;

@@ -27,11 +27,17 @@ export interface World {
   readonly name: WorldName;
   /** A fresh endpoint to bind. */
   endpoint(): string;
+  /** One that nobody has had, with its port: a closed ROUTER may still take messages for a moment. */
+  vacantEndpoint(): Promise<string>;
   open(kind: SocketKind, options?: OpenOptions): Peer;
   /** A process of its own with one DEALER, which sends 0, 1, 2, … until it crashes. */
   talker(endpoint: string): Talker;
+  /** A process of its own with one ROUTER, which says `welcome` to each message. */
+  listener(): Promise<Listener>;
   /** A wire that breaks, which leads to what a ROUTER has bound. */
   wire(router: Peer): Promise<Wire>;
+  /** Milliseconds, virtual or real. */
+  now(): number;
   /** Lets time pass until it holds. @throws after a deadline, saying what was awaited */
   until(what: string, condition: () => boolean): Promise<void>;
   /** As `until`, trying something each time that has an outcome itself. */
@@ -39,8 +45,16 @@ export interface World {
   end(): Promise<void>;
 }
 
-/** A process that can be killed. */
+/** A process that can be killed, stopped and continued. */
 export interface Talker {
+  crash(): Promise<void>;
+  pause(): void;
+  resume(): void;
+}
+
+/** A process that can be killed. */
+export interface Listener {
+  readonly endpoint: string;
   crash(): Promise<void>;
 }
 
@@ -50,7 +64,7 @@ export interface Wire {
   /** Nothing gets through in these directions; `up` is from the DEALERs to the ROUTER. */
   hold(direction?: 'up' | 'down'): void;
   release(): void;
-  /** True once something waits in a wire that is held. */
+  /** True once something is on a wire that is held or slow. */
   holdsSomething(): boolean;
   /** Resets every connection; `halfOpen`: the ROUTER is not told. Returns how many. */
   reset(options?: { readonly halfOpen?: boolean }): number;

@@ -1,0 +1,173 @@
+// @ts-check
+// Plants each bug of test/mutants in a copy of the sources, and demands that the fault-injection
+// suite finds it. A kill counts only if the broken invariant is the one the patch names, and if the
+// very plan that broke it passes on the clean code.
+import { spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { SingleBar } from 'cli-progress';
+import Table from 'cli-table3';
+import { applyPatch } from 'diff';
+import { suites, replay } from '../dist/testing/index.js';
+
+const HELP = `Usage: npm run mutants -- [NAME…] [--schedules N] [--seed S]
+
+Plants the bugs of test/mutants one by one and reports which of them the suite finds.
+  NAME           only these (default: all)
+  --schedules N  how many schedules a bug may survive (default 5000)
+  --seed S       the seed of the schedules (default 1)`;
+
+const root = resolve(dirname(new URL(import.meta.url).pathname), '..');
+const folder = join(root, 'test/mutants');
+const compiler = join(
+  dirname(createRequire(import.meta.url).resolve('typescript/package.json')),
+  'bin/tsc',
+);
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    schedules: { type: 'string', default: '5000' },
+    seed: { type: 'string', default: '1' },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (values.help) {
+  console.log(HELP);
+  process.exit(0);
+}
+
+const names = readdirSync(folder)
+  .filter((file) => file.endsWith('.patch'))
+  .map((file) => basename(file, '.patch'))
+  .filter((name) => positionals.length === 0 || positionals.includes(name));
+if (names.length === 0) {
+  console.error(`error ERR_USAGE: no such mutant; there are the files of test/mutants`);
+  process.exit(2);
+}
+
+const bar = new SingleBar({
+  format: '[{bar}] {value}/{total} mutants, now {name}',
+  hideCursor: null,
+  clearOnComplete: true,
+});
+bar.start(names.length, 0, { name: '' });
+const results = names.map((name, index) => {
+  bar.update(index, { name });
+  return hunt(name);
+});
+bar.stop();
+
+const table = new Table({
+  head: ['mutant', 'verdict', 'schedules', 'invariant'],
+  style: { head: [] },
+});
+for (const { name, verdict, schedules, invariant } of results)
+  table.push([name, verdict, schedules, invariant]);
+console.log(table.toString());
+const killed = results.filter(({ verdict }) => verdict === 'killed');
+const needed = killed.map(({ schedules }) => schedules).sort((a, b) => a - b);
+console.log(
+  `${killed.length} of ${results.length} mutants killed, median ${needed[needed.length >> 1] ?? '-'} schedules`,
+);
+process.exitCode = killed.length === results.length ? 0 : 1;
+
+/**
+ * Plants one bug and runs the suite on it.
+ * @param {string} name
+ * @returns {{ name: string, verdict: string, schedules: number, invariant: string }}
+ */
+function hunt(name) {
+  const [head = '', ...rest] = readFileSync(join(folder, `${name}.patch`), 'utf8').split('\n\n');
+  const expected = head.replace('Caught by: ', '').split('; ');
+  const sandbox = mkdtempSync(join(tmpdir(), 'unsinkable-mutant-'));
+  try {
+    plant(sandbox, rest.join('\n\n'), name);
+    const report = run(sandbox);
+    const { repro, schedules } = report;
+    if (repro === undefined)
+      return { name, verdict: 'SURVIVED', schedules, invariant: expected.join('; ') };
+    const { invariant } = repro;
+    if (!expected.includes(invariant))
+      return { name, verdict: 'WRONG INVARIANT', schedules, invariant };
+    const clean = replay(suites[repro.suite], repro.plan).violation;
+    if (clean !== undefined) {
+      // A bug of the clean code: worth more than the mutant.
+      mkdirSync(join(root, 'reports'), { recursive: true });
+      writeFileSync(join(root, `reports/${name}.json`), JSON.stringify(repro, null, 2));
+      const verdict = `CLEAN CODE FAILS TOO: see reports/${name}.json`;
+      return { name, verdict, schedules, invariant: clean.invariant };
+    }
+    return { name, verdict: 'killed', schedules, invariant };
+  } finally {
+    rmSync(sandbox, { recursive: true, force: true });
+  }
+}
+
+/**
+ * A compiled copy of the project with the bug in it.
+ * @param {string} sandbox
+ * @param {string} patch
+ * @param {string} name
+ */
+function plant(sandbox, patch, name) {
+  for (const part of ['src', 'package.json', 'tsconfig.base.json', 'tsconfig.build.json']) {
+    cpSync(join(root, part), join(sandbox, part), { recursive: true });
+  }
+  symlinkSync(join(root, 'node_modules'), join(sandbox, 'node_modules'));
+  const file = /^\+\+\+ b\/(.+)$/m.exec(patch)?.[1];
+  if (file === undefined) throw new Error(`${name}.patch names no file`);
+  const target = join(sandbox, file);
+  const patched = applyPatch(readFileSync(target, 'utf8'), patch);
+  if (patched === false)
+    throw new Error(`${name}.patch no longer applies to ${file}: make it anew`);
+  writeFileSync(target, patched);
+  const options = ['--noUnusedLocals', 'false', '--noUnusedParameters', 'false'];
+  const compiled = spawnSync(
+    process.execPath,
+    [compiler, '-p', 'tsconfig.build.json', ...options],
+    { cwd: sandbox, encoding: 'utf8' },
+  );
+  if (compiled.status !== 0) throw new Error(`${name}.patch does not compile:\n${compiled.stdout}`);
+}
+
+/**
+ * Runs the suite in the copy and returns its report.
+ * @param {string} sandbox
+ * @returns {{ schedules: number, repro?: { suite: string, plan: unknown, invariant: string } }}
+ */
+function run(sandbox) {
+  const { schedules, seed } = values;
+  const args = [
+    'dist/cli/main.js',
+    'chaos',
+    '--schedules',
+    schedules,
+    '--seed',
+    seed,
+    '--report',
+    'report.json',
+  ];
+  const done = spawnSync(process.execPath, args, { cwd: sandbox, encoding: 'utf8' });
+  try {
+    const reports = JSON.parse(readFileSync(join(sandbox, 'report.json'), 'utf8'));
+    return (
+      reports.find((/** @type {{ repro?: object }} */ { repro }) => repro !== undefined) ??
+      reports[0]
+    );
+  } catch {
+    throw new Error(`the suite did not run: ${done.stderr}`);
+  }
+}
