@@ -78,7 +78,7 @@ for (const { name, verdict, schedules, invariant } of results)
   table.push([name, verdict, schedules, invariant]);
 console.log(table.toString());
 const killed = results.filter(({ verdict }) => verdict === 'killed');
-const needed = killed.map(({ schedules }) => schedules).sort((a, b) => a - b);
+const needed = killed.map(({ schedules }) => schedules).toSorted((a, b) => a - b);
 console.log(
   `${killed.length} of ${results.length} mutants killed, median ${needed[needed.length >> 1] ?? '-'} schedules`,
 );
@@ -102,7 +102,7 @@ function hunt(name) {
     const { invariant } = repro;
     if (!expected.includes(invariant))
       return { name, verdict: 'WRONG INVARIANT', schedules, invariant };
-    const clean = replay(suites[repro.suite], repro.plan).violation;
+    const clean = replay(suiteOf(repro), repro.plan).violation;
     if (clean !== undefined) {
       // A bug of the clean code: worth more than the mutant.
       mkdirSync(join(root, 'reports'), { recursive: true });
@@ -170,4 +170,14 @@ function run(sandbox) {
   } catch {
     throw new Error(`the suite did not run: ${done.stderr}`);
   }
+}
+
+/**
+ * The clean suite that a plan belongs to.
+ * @param {{ suite: string }} repro
+ */
+function suiteOf({ suite: name }) {
+  const suite = suites[name];
+  if (suite === undefined) throw new Error(`there is no suite '${name}'`);
+  return suite;
 }

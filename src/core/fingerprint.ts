@@ -36,7 +36,6 @@ class Hasher {
   }
 
   digest(): string {
-    const hex = (word: number): string => (word >>> 0).toString(16).padStart(8, '0');
     return hex(this.#high) + hex(this.#low);
   }
 
@@ -88,4 +87,8 @@ class Hasher {
     this.#low = Math.imul(this.#low ^ code, PRIME);
     this.#high = Math.imul(this.#high ^ (code + 0x9e37), PRIME) ^ (this.#low >>> 13);
   }
+}
+
+function hex(word: number): string {
+  return (word >>> 0).toString(16).padStart(8, '0');
 }

@@ -95,5 +95,6 @@ export function completeOptions<Options extends object>(
 
 function show(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`;
-  return typeof value === 'object' ? Object.prototype.toString.call(value) : String(value);
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  return value === null ? 'null' : `a ${typeof value}`;
 }

@@ -456,7 +456,7 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
   #finishDraining(now: Instant): void {
     if (this.#phase !== 'draining' || this.requests.state.inFlight > 0) return;
     this.#phase = 'drained';
-    for (const session of [...this.sessions.all()]) this.#endSession(now, session, 'closing');
+    for (const session of this.sessions.all()) this.#endSession(now, session, 'closing');
     this.#emit({ type: 'drained' });
   }
 
@@ -469,7 +469,7 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
     const queued = new Map<string, number>();
     for (const { service } of this.requests.queued())
       queued.set(service, (queued.get(service) ?? 0) + 1);
-    return [...names].sort().map((name) => ({
+    return [...names].toSorted().map((name) => ({
       name,
       workers: services.get(name)?.sessions.size ?? 0,
       waiting: services.get(name)?.waiting.size ?? 0,

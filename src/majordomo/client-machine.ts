@@ -135,7 +135,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
       waiting: new BoundedQueue({ limit: settings.queueLimit, bytes: settings.queueBytes }),
       retrying: new Set(),
       lanes,
-      free: [...lanes].reverse(),
+      free: lanes.toReversed(),
     };
   }
 
@@ -189,7 +189,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
         return this.#finishDraining();
       case 'stop':
         if (this.#state.phase === 'open') this.#state.phase = 'draining';
-        for (const request of [...this.#state.requests.values()]) {
+        for (const request of this.#state.requests.values()) {
           this.#fail(now, request, 'ERR_CANCELLED', 'the client was closed before a reply came');
         }
         return this.#finishDraining();

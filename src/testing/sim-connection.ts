@@ -45,6 +45,11 @@ export class SimConnection implements LaneOwner {
     return this.up.isOpen && this.down.isOpen;
   }
 
+  /** `socket` has left it, or knows that it broke. */
+  isOverFor(socket: SimSocket): boolean {
+    return this.#done.has(socket);
+  }
+
   /** The first message over a new connection turns what is left of older sockets into ghosts. */
   laneHeard(lane: Lane): void {
     if (lane !== this.up) return;

@@ -249,14 +249,18 @@ export class SimRouter extends SimSocket {
   /** Takes a new peer in, or lets it replace the one that has its routing id (handover). */
   accept(connection: SimConnection): void {
     const former = this.#peers.get(connection.address);
+    if (former?.isOverFor(this) === true) this.#giveUp(former);
+    else former?.replaced();
     this.#peers.set(connection.address, connection);
-    former?.replaced();
   }
 
   lost(connection: SimConnection): void {
-    connection.down.dropQueue('lostAtReset');
-    if (this.#peers.get(connection.address) !== connection) return;
-    this.#peers.delete(connection.address);
+    if (this.#peers.get(connection.address) !== connection) return this.#giveUp(connection);
+    // libzmq may give its notice first and the peer up later: what is sent in between is lost.
+    const { world, settings } = this.network;
+    const delay = settings.noticeDelay * (2 * world.random() - 1);
+    if (delay > 0) world.after(delay, () => this.#giveUp(connection));
+    else this.#giveUp(connection);
     this.notify(connection, connection.address);
   }
 
@@ -271,6 +275,7 @@ export class SimRouter extends SimSocket {
   }
 
   protected vanish(loss: Loss): void {
+    for (const { down } of this.#peers.values()) down.dropQueue(loss);
     this.#peers.clear();
     // Those that were replaced are no peers any more, but they end with the socket.
     for (const connection of this.network.connections) {
@@ -281,5 +286,12 @@ export class SimRouter extends SimSocket {
         connection.leave(this);
       }
     }
+  }
+
+  #giveUp(connection: SimConnection): void {
+    connection.down.dropQueue('lostAtReset');
+    if (this.#peers.get(connection.address) !== connection) return;
+    this.#peers.delete(connection.address);
+    this.drained();
   }
 }

@@ -107,9 +107,10 @@ export function runSuite<Plan>(suite: Suite<Plan>, options: SuiteOptions): Suite
     interruptAfterTimeLimit: Math.min(timeLimit, 2 ** 31 - 1),
     markInterruptAsFailure: false,
   });
-  const repro = outcome.failed
-    ? reproduce(suite, seed, outcome.counterexample![0], outcome.errorInstance)
-    : undefined;
+  const repro =
+    outcome.counterexample === null
+      ? undefined
+      : reproduce(suite, seed, outcome.counterexample[0], outcome.errorInstance);
   return {
     suite: suite.name,
     seed,
@@ -117,7 +118,7 @@ export function runSuite<Plan>(suite: Suite<Plan>, options: SuiteOptions): Suite
     seconds: (performance.now() - started) / 1000,
     virtualYears: tally.virtualTime / MS_PER_YEAR,
     effects: tally.effects,
-    tally: Object.fromEntries([...tally.counts].sort(([a], [b]) => a.localeCompare(b))),
+    tally: Object.fromEntries([...tally.counts].toSorted(([a], [b]) => a.localeCompare(b))),
     determinismChecks: tally.checks,
     repro,
     shortfalls: repro === undefined ? tally.shortfalls(suite) : [],
@@ -210,6 +211,6 @@ class SuiteTally {
 }
 
 function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
+  const sorted = numbers.toSorted((a, b) => a - b);
   return sorted[sorted.length >> 1] ?? 0;
 }

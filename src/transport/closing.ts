@@ -25,7 +25,7 @@ export async function drainAndClose(
 
 /** A promise and the function that fulfils it. */
 export function signal(): { readonly promise: Promise<void>; readonly fire: () => void } {
-  let fire = (): void => {};
+  let fire!: () => void;
   const promise = new Promise<void>((resolve) => (fire = resolve));
   return { promise, fire };
 }

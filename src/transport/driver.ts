@@ -234,7 +234,7 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
     }
     open.closeAt = this.#now() + FAREWELL;
     this.#leaving.add(open);
-    for (const queue of [...open.queues.values()]) this.#pump(open, queue);
+    for (const queue of open.queues.values()) this.#pump(open, queue);
     this.#closeIfDrained(open);
   }
 

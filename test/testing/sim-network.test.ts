@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { countLost } from '../../src/testing/effects.ts';
+import type { SendOutcome } from '../../src/transport/transport.ts';
 import { ENDPOINT, SmallWorld, textOf } from './small-world.ts';
 
 const ID = 'worker#2';
@@ -172,7 +173,7 @@ describe('reset', () => {
     }
     expect(small.network.reset('broker', 'worker')).toBe(1);
     expect(small.network.reset('broker', 'worker')).toBe(0);
-    run(4);
+    run(7);
     const { lostInFlight, delivered } = small.world.effects;
     expect(lostInFlight).toBeGreaterThan(0);
     expect(delivered).toBe(20 - lostInFlight);
@@ -199,6 +200,34 @@ describe('reset', () => {
     expect(worker.received).toEqual(['gone']);
     expect(broker.received).toEqual([`${ID}: gone`, `${ID}: queued`]);
     expect(small.world.effects.lostAtReset).toBe(1);
+  });
+
+  it('is told before the ROUTER gives the peer up: what is sent in between is lost, or full', () => {
+    const seen = new Set<SendOutcome>();
+    for (let seed = 0; seed < 20; seed++) {
+      const small = new SmallWorld({ highWaterMark: 2, receiveWindow: 1 }, seed);
+      const broker = small.broker();
+      const worker = small.worker();
+      small.run(20);
+      if (seed % 2 === 0) {
+        small.network.partition('broker', 'worker');
+        for (let count = 0; count < 4; count++) broker.say('lost', ID);
+      }
+      small.network.reset('broker', 'worker');
+      small.run(3);
+      expect(broker.received).toEqual([`${ID}: gone`]);
+      broker.say('lost', ID);
+      seen.add(broker.outcomes.at(-1) ?? 'closed');
+      small.run(3);
+      broker.say('lost', ID);
+      expect(broker.outcomes.at(-1)).toBe('unroutable');
+      small.network.healAll();
+      small.run(500);
+      expect(worker.received).toEqual(['gone']);
+      expect(small.network.inTransit()).toBe(0);
+      expect(countLost(small.world.effects)).toBe(small.world.effects.sent);
+    }
+    expect([...seen].toSorted()).toEqual(['full', 'sent', 'unroutable']);
   });
 
   it('changes an automatic identity', () => {

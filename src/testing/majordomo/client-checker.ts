@@ -130,7 +130,7 @@ export class ClientChecker {
       'partials in order',
       () => `'${text.slice(0, 80)}' as part ${call.parts} of ${work.id}`,
     );
-    call.parts = next! + 1;
+    call.parts = next + 1;
   }
 
   #checkReply(id: RequestId, text: string): void {

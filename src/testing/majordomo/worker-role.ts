@@ -6,6 +6,7 @@ import type { WorkerInput, WorkerOutput } from '../../majordomo/commands.ts';
 import type { WorkerProtocol } from '../../majordomo/options.ts';
 import {
   WorkerMachine,
+  type BrokerLossReason,
   type HandlerToken,
   type WorkerCall,
   type WorkerEvent,
@@ -94,7 +95,7 @@ export class WorkerRole {
       peerQueueBytes: workerQueueBytes,
       onEvent: (event) => {
         this.#stage.count(`worker.${event.type}`);
-        if (event.type === 'brokerLost') this.#stage.count(`worker.brokerLost.${event.reason}`);
+        if (event.type === 'brokerLost') this.#noteLoss(event.reason);
         if (event.type === 'ready') this.#stage.count(`worker.ready.${event.dialect}`);
         if (event.type === 'request')
           this.#handle(process, driver, running, event.token, event.body);
@@ -112,6 +113,13 @@ export class WorkerRole {
 
   stop(): void {
     this.#process.run(() => this.#driver.call({ type: 'stop' }));
+  }
+
+  #noteLoss(reason: BrokerLossReason): void {
+    this.#stage.count(`worker.brokerLost.${reason}`);
+    requireThat(reason !== 'unexpectedCommand', 'credit', () => {
+      return `${this.name} is given a request while a handler still runs`;
+    });
   }
 
   #handle(

@@ -40,6 +40,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     facts: [
       'of what a killed process had sent',
       'of a process that stands still',
+      'to a process that stands still',
       'a DEALER is told that its ROUTER was killed',
     ],
     worlds: ['inproc'],

@@ -1,6 +1,6 @@
 /** What closing does to messages, endpoints and callbacks. */
 import { expect } from 'vitest';
-import { bindAgain, persist } from './facts-sending.ts';
+import { bindAgain, fill, MARK, persist } from './facts-sending.ts';
 import { join, numbers, pair, wired } from './world.ts';
 import type { Facts } from './fact.ts';
 
@@ -74,6 +74,21 @@ export const closingFacts: Facts = {
     await join(world, successor, successor.endpoint);
     other.dealer.close(0);
     expect([router.events.length, dealer.events.length]).toEqual(before);
+  },
+
+  'a socket that lingers sends what it has, and hears nothing more': async (world) => {
+    const options = { highWaterMark: MARK };
+    const { router, dealer } = await pair(world, options);
+    const deaf = world.open('dealer', { ...options, reads: false });
+    deaf.connect(router.endpoint);
+    await deaf.send('', 'deaf');
+    const accepted = await fill(router, await router.hears('deaf'));
+    const before = router.events.length;
+    router.close(10_000);
+    await dealer.send('', 'late');
+    deaf.startReading();
+    await world.until('all that it had sent', () => deaf.texts.length === accepted);
+    expect(router.events).toHaveLength(before);
   },
 
   'after close a send is closed, and closing again is harmless': async (world) => {

@@ -148,6 +148,25 @@ export const noticeFacts: Facts = {
     expect(router.gone).toEqual(['twin']);
   },
 
+  'to a process that stands still sends are sent, and it reads them when it goes on': async (
+    world,
+  ) => {
+    const listener = await world.listener();
+    const dealer = world.open('dealer');
+    dealer.connect(listener.endpoint);
+    await dealer.send('', 'hello');
+    await dealer.hears('welcome');
+    listener.pause();
+    expect(await dealer.sendAll('', numbers(20))).toEqual(Array(20).fill('sent'));
+    const witness = await pair(world);
+    witness.dealer.close(0);
+    await witness.router.misses(witness.address);
+    expect(dealer.events).toHaveLength(1);
+    listener.resume();
+    await world.until('all the answers', () => dealer.texts.length === 21);
+    expect(dealer.gone).toEqual([]);
+  },
+
   'a DEALER is told that its ROUTER was killed, and finds the next one': async (world) => {
     const listener = await world.listener();
     const dealer = world.open('dealer');

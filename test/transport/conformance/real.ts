@@ -13,14 +13,14 @@ import type {
 } from '../../../src/transport/transport.ts';
 import type { Address, Frames } from '../../../src/core/machine.ts';
 import { zeromqTransport } from '../../../src/transport/zeromq.ts';
-import { freshFolder, removeFolder, run, type Child } from '../processes.ts';
+import { freshFolder, removeFolder, run, type Child as RealChild } from '../processes.ts';
 import {
   eventOf,
   Peer,
+  type Child,
   type Event,
   type Listener,
   type OpenOptions,
-  type Talker,
   type Wire,
   type World,
 } from './world.ts';
@@ -32,7 +32,7 @@ export class RealWorld implements World {
   readonly name: 'tcp' | 'ipc' | 'inproc';
   readonly #sockets: TransportSocket[] = [];
   readonly #proxies: ChaosProxy[] = [];
-  readonly #children: Child[] = [];
+  readonly #children: RealChild[] = [];
   readonly #folders: string[] = [];
 
   constructor(name: 'tcp' | 'ipc' | 'inproc') {
@@ -78,20 +78,13 @@ export class RealWorld implements World {
     );
   }
 
-  talker(endpoint: string): Talker {
-    const child = run(TALKER, [endpoint]);
-    this.#children.push(child);
-    return {
-      crash: () => child.kill(),
-      pause: () => void child.process.kill('SIGSTOP'),
-      resume: () => void child.process.kill('SIGCONT'),
-    };
+  talker(endpoint: string): Child {
+    return controlsOf(this.#run(TALKER, endpoint));
   }
 
   async listener(): Promise<Listener> {
-    const child = run(LISTENER, [this.endpoint()]);
-    this.#children.push(child);
-    return { endpoint: await child.line(), crash: () => child.kill() };
+    const child = this.#run(LISTENER, this.endpoint());
+    return { endpoint: await child.line(), ...controlsOf(child) };
   }
 
   async wire(router: Peer): Promise<Wire> {
@@ -122,6 +115,20 @@ export class RealWorld implements World {
     for (const child of this.#children) await child.kill();
     for (const folder of this.#folders) removeFolder(folder);
   }
+
+  #run(source: string, endpoint: string): RealChild {
+    const child = run(source, [endpoint]);
+    this.#children.push(child);
+    return child;
+  }
+}
+
+function controlsOf(child: RealChild): Child {
+  return {
+    crash: () => child.kill(),
+    pause: () => void child.process.kill('SIGSTOP'),
+    resume: () => void child.process.kill('SIGCONT'),
+  };
 }
 
 /** Fills the pipe as fast as it can, so that a kill finds it with messages at every stage. */

@@ -8,10 +8,10 @@ import type { SocketKind, TransportSocket } from '../../../src/transport/transpo
 import {
   eventOf,
   Peer,
+  type Child,
   type Event,
   type Listener,
   type OpenOptions,
-  type Talker,
   type Wire,
   type World,
 } from './world.ts';
@@ -82,7 +82,7 @@ export class SimulatedWorld implements World {
     return peer;
   }
 
-  talker(endpoint: string): Talker {
+  talker(endpoint: string): Child {
     const name = `talker ${++this.#count}`;
     const process = this.#process(name);
     const socket = this.#network(true)
@@ -95,11 +95,7 @@ export class SimulatedWorld implements World {
       process.wakeAt(process.now() + 0.1, say);
     };
     process.run(say);
-    return {
-      crash: async () => process.crash(),
-      pause: () => process.pause(),
-      resume: () => process.resume(),
-    };
+    return controlsOf(process);
   }
 
   async listener(): Promise<Listener> {
@@ -113,7 +109,7 @@ export class SimulatedWorld implements World {
     let endpoint = '';
     process.run(() => socket.bind(this.endpoint(), (_error, real) => (endpoint = real)));
     await this.until('the answer to a bind', () => endpoint !== '');
-    return { endpoint, crash: async () => process.crash() };
+    return { endpoint, ...controlsOf(process) };
   }
 
   async wire(router: Peer): Promise<Wire> {
@@ -168,6 +164,14 @@ export class SimulatedWorld implements World {
       network.shape(other, name, { receiveWindow });
     }
   }
+}
+
+function controlsOf(process: SimProcess): Child {
+  return {
+    crash: async () => process.crash(),
+    pause: () => process.pause(),
+    resume: () => process.resume(),
+  };
 }
 
 class SimulatedWire implements Wire {

@@ -31,7 +31,7 @@ export interface World {
   vacantEndpoint(): Promise<string>;
   open(kind: SocketKind, options?: OpenOptions): Peer;
   /** A process of its own with one DEALER, which sends 0, 1, 2, … until it crashes. */
-  talker(endpoint: string): Talker;
+  talker(endpoint: string): Child;
   /** A process of its own with one ROUTER, which says `welcome` to each message. */
   listener(): Promise<Listener>;
   /** A wire that breaks, which leads to what a ROUTER has bound. */
@@ -45,17 +45,16 @@ export interface World {
   end(): Promise<void>;
 }
 
-/** A process that can be killed, stopped and continued. */
-export interface Talker {
+/** A process that can be killed (SIGKILL), stopped (SIGSTOP) and continued. */
+export interface Child {
   crash(): Promise<void>;
   pause(): void;
   resume(): void;
 }
 
-/** A process that can be killed. */
-export interface Listener {
+/** A process with a ROUTER. */
+export interface Listener extends Child {
   readonly endpoint: string;
-  crash(): Promise<void>;
 }
 
 /** All connections made to `endpoint`, and the faults that a network has. */
