@@ -3,8 +3,25 @@
  * a message that says what to do. Compare codes, not texts: texts may improve.
  */
 
+/** How a request can end without a reply. */
+export const REQUEST_ERROR_CODES = [
+  'ERR_ATTEMPTS_EXHAUSTED',
+  'ERR_BROKER_CLOSING',
+  'ERR_CANCELLED',
+  'ERR_HANDLER_FAILED',
+  'ERR_QUEUE_FULL',
+  'ERR_REPLY_TOO_LARGE',
+  'ERR_REQUEST_EXPIRED',
+  'ERR_REQUEST_TIMEOUT',
+  'ERR_STREAM_OVERFLOW',
+  'ERR_WORKER_LOST',
+] as const;
+
+export type RequestErrorCode = (typeof REQUEST_ERROR_CODES)[number];
+
 /** The stable codes. `docs/majordomo.md` lists when each one is seen. */
 export type ErrorCode =
+  | RequestErrorCode
   // mistakes in a call
   | 'ERR_INVALID_ARGUMENT'
   | 'ERR_INVALID_BODY'
@@ -17,17 +34,7 @@ export type ErrorCode =
   | 'ERR_CLOSED'
   | 'ERR_NOT_CONNECTED'
   | 'ERR_NOT_READY'
-  // how a request can end
-  | 'ERR_ATTEMPTS_EXHAUSTED'
-  | 'ERR_BROKER_CLOSING'
-  | 'ERR_CANCELLED'
-  | 'ERR_HANDLER_FAILED'
-  | 'ERR_QUEUE_FULL'
-  | 'ERR_REPLY_TOO_LARGE'
-  | 'ERR_REQUEST_EXPIRED'
-  | 'ERR_REQUEST_TIMEOUT'
-  | 'ERR_STREAM_OVERFLOW'
-  | 'ERR_WORKER_LOST';
+  | 'ERR_TOO_MANY_SOCKETS';
 
 const RETRIABLE: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_ADDRESS_IN_USE',
@@ -85,21 +92,6 @@ export class ClosedError extends UnsinkableError {
     super('ERR_CLOSED', `${what} is closed: create a new one`);
   }
 }
-
-/** How a request can end without a reply. */
-export type RequestErrorCode = Extract<
-  ErrorCode,
-  | 'ERR_ATTEMPTS_EXHAUSTED'
-  | 'ERR_BROKER_CLOSING'
-  | 'ERR_CANCELLED'
-  | 'ERR_HANDLER_FAILED'
-  | 'ERR_QUEUE_FULL'
-  | 'ERR_REPLY_TOO_LARGE'
-  | 'ERR_REQUEST_EXPIRED'
-  | 'ERR_REQUEST_TIMEOUT'
-  | 'ERR_STREAM_OVERFLOW'
-  | 'ERR_WORKER_LOST'
->;
 
 /** A request ended without a reply. */
 export class RequestError extends UnsinkableError {

@@ -1,36 +1,26 @@
 /**
  * The Majordomo broker as a pure machine: 7/MDP, 18/MDP and 8/MMI.
  *
- * Requests (`requests.ts`) meet sessions (`sessions.ts`) here. One rule carries the reliability: a
- * dispatched request stays the broker's until the reply for exactly that dispatch arrives; whatever
- * else ends the dispatch puts the request back at the head of its queue, or fails it by name.
+ * This is the protocol's side of it: who may say what, and what time brings. What the broker knows is
+ * in `requests.ts` and `sessions.ts`; where the two meet is `dispatcher.ts`.
  */
-import type { RequestErrorCode } from '../core/errors.ts';
-import { fingerprintOf } from '../core/fingerprint.ts';
-import { byteLength, fromAddress, keepFrames, toAddress } from '../core/frames.ts';
-import type { HeartbeatSettings } from '../core/heartbeat.ts';
 import { Deadlines } from '../core/deadlines.ts';
+import { fingerprintOf } from '../core/fingerprint.ts';
+import type { HeartbeatSettings } from '../core/heartbeat.ts';
 import type { Address, Frames, Instant, Machine, Outbox } from '../core/machine.ts';
-import type { Random } from '../core/retry.ts';
+import type { BrokerEvent, BrokerStatus, ServiceStatus } from './broker-events.ts';
 import type {
-  BrokerEvent,
-  BrokerStatus,
-  ServiceStatus,
-  WorkerLossReason,
-} from './broker-events.ts';
-import {
-  hasPartials,
-  type BrokerInput,
-  type BrokerOutput,
-  type Dialect,
-  type DispatchTag,
-  type ReadyCommand,
-  type RequestCommand,
-  type ResultCommand,
+  BrokerInput,
+  BrokerOutput,
+  Dialect,
+  ReadyCommand,
+  RequestCommand,
+  ResultCommand,
 } from './commands.ts';
+import { Dispatcher, heldBy, type DispatcherSettings } from './dispatcher.ts';
 import { encodeFailure } from './error-body.ts';
 import { answerMmi, isReserved } from './mmi.ts';
-import { RequestBook, type PendingRequest, type RequestBounds } from './requests.ts';
+import { RequestBook, type RequestBounds } from './requests.ts';
 import { SessionTable, type Session } from './sessions.ts';
 
 /** The broker has one socket, bound to any number of endpoints. */
@@ -42,13 +32,9 @@ export type BrokerPort = 'peers';
  */
 export type BrokerCall = { readonly type: 'drain' } | { readonly type: 'stop' };
 
-export interface BrokerSettings extends HeartbeatSettings, RequestBounds {
-  readonly maxAttempts: number;
-  readonly attemptTimeout: number;
+export interface BrokerSettings extends HeartbeatSettings, RequestBounds, DispatcherSettings {
   readonly workerLimit: number;
-  readonly replyBufferBytes: number;
   readonly noticeGrace: number;
-  readonly random: Random;
 }
 
 const EVENT_TYPES = [
@@ -76,9 +62,7 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
   /** Clients whose link broke, and when their queued requests are dropped. */
   readonly #departed = new Deadlines<Address>();
   readonly #events: EventCounts;
-  /** Tells the dispatch tags of this broker's life from those of an earlier one. */
-  readonly #incarnation: string;
-  #dispatches = 0;
+  readonly #dispatcher: Dispatcher;
   #phase: 'serving' | 'draining' | 'drained' = 'serving';
 
   constructor(outbox: Outbox<BrokerPort, BrokerOutput, BrokerEvent>, settings: BrokerSettings) {
@@ -87,9 +71,10 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
     this.requests = new RequestBook(settings);
     this.sessions = new SessionTable(settings);
     this.#events = Object.fromEntries(EVENT_TYPES.map((type) => [type, 0])) as EventCounts;
-    this.#incarnation = Array.from({ length: 6 }, () =>
-      String.fromCharCode(1 + Math.floor(settings.random() * 255)),
-    ).join('');
+    this.#dispatcher = new Dispatcher(this.requests, this.sessions, settings, {
+      send: (to, command) => this.#send(to, command),
+      emit: (event) => this.#emit(event),
+    });
   }
 
   get nextTimeout(): Instant {
@@ -101,7 +86,13 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
       departedAt: this.#departed.at(client),
     }));
     return fingerprintOf(
-      [this.requests.state, this.sessions.state, departed, this.#phase, this.#dispatches],
+      [
+        this.requests.state,
+        this.sessions.state,
+        departed,
+        this.#phase,
+        this.#dispatcher.dispatches,
+      ],
       now,
     );
   }
@@ -122,19 +113,23 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
   handleCommand(now: Instant, _port: BrokerPort, from: Address, command: BrokerInput): void {
     switch (command.type) {
       case 'request':
-        return this.#handleRequest(now, from, command);
+        this.#handleRequest(now, from, command);
+        break;
       case 'ready':
-        return this.#handleReady(now, from, command);
+        this.#handleReady(now, from, command);
+        break;
       case 'result':
-        return this.#handleResult(now, from, command);
+        this.#handleResult(now, from, command);
+        break;
       case 'heartbeat':
         this.#sessionOf(now, from, command.dialect, 'HEARTBEAT');
-        return;
+        break;
       case 'disconnect': {
         const session = this.sessions.of(from);
-        if (session !== undefined) this.#endSession(now, session, 'disconnected');
+        if (session !== undefined) this.#dispatcher.endSession(now, session, 'disconnected');
       }
     }
+    this.#finishDraining(now);
   }
 
   handleMalformed(_now: Instant, _port: BrokerPort, from: Address, reason: string): void {
@@ -144,11 +139,12 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
   handleCall(now: Instant, call: BrokerCall): void {
     if (this.#phase === 'drained') return;
     this.#phase = 'draining';
-    for (const request of this.requests.queued()) this.#refuseAsClosing(request);
+    this.#dispatcher.close();
+    for (const request of this.requests.queued()) this.#dispatcher.failAsClosing(request);
     if (call.type === 'stop') {
       for (const session of this.sessions.all()) {
         const request = heldBy(session);
-        if (request !== undefined) this.#refuseAsClosing(request);
+        if (request !== undefined) this.#dispatcher.failAsClosing(request);
       }
     }
     this.#finishDraining(now);
@@ -159,10 +155,13 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
     const request = session === undefined ? undefined : heldBy(session);
     // Parts may be lost with the link, and nothing numbers them: such a reply cannot go on.
     const inParts = request !== undefined && (request.partialSent || request.partialBytes > 0);
-    if (session !== undefined && inParts) this.#endSession(now, session, 'gone');
+    if (session !== undefined && inParts) this.#dispatcher.endSession(now, session, 'gone');
     else if (session !== undefined) this.sessions.noticed(now, session, this.#settings.noticeGrace);
-    if (!this.requests.state.clients.has(from)) return;
-    this.#departed.set(from, Math.min(this.#departed.at(from), now + this.#settings.noticeGrace));
+    if (this.requests.state.clients.has(from)) {
+      const goneAt = now + this.#settings.noticeGrace;
+      this.#departed.set(from, Math.min(this.#departed.at(from), goneAt));
+    }
+    this.#finishDraining(now);
   }
 
   handleWritable(now: Instant, _port: BrokerPort, to: Address): void {
@@ -170,7 +169,7 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
     if (session === undefined) return;
     session.writable = true;
     this.sessions.await(session);
-    this.#dispatchAll(now, session.service);
+    this.#dispatcher.dispatchAll(now, session.service);
   }
 
   handleStored(): void {
@@ -186,10 +185,11 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
       const taken = this.sessions.takeDue(now);
       if (taken === undefined) break;
       const { session, due } = taken;
-      if (due === 'beat')
-        this.#send(session.address, { type: 'heartbeat', dialect: session.dialect });
-      else this.#endSession(now, session, due);
+      const { address, dialect } = session;
+      if (due === 'beat') this.#send(address, { type: 'heartbeat', dialect });
+      else this.#dispatcher.endSession(now, session, due);
     }
+    this.#finishDraining(now);
   }
 
   // Clients
@@ -219,16 +219,7 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
         : `the broker's queue is full (${this.#settings.queueLimit} requests): try again later`;
       return this.#reply(from, dialect, service, encodeFailure({ code, message }));
     }
-    this.#dispatchAll(now, service);
-  }
-
-  #refuseAsClosing(request: PendingRequest): void {
-    this.#fail(
-      request,
-      'failed',
-      'ERR_BROKER_CLOSING',
-      'the broker closed before a worker replied',
-    );
+    this.#dispatcher.dispatchAll(now, service);
   }
 
   #expireRequests(now: Instant): void {
@@ -239,7 +230,12 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
       const { service, client } = request;
       this.#emit({ type: 'requestExpired', service, client, running });
       const where = running ? 'while a worker held it' : 'before a worker was free';
-      this.#fail(request, 'expired', 'ERR_REQUEST_EXPIRED', `the request expired ${where}`);
+      this.#dispatcher.fail(
+        request,
+        'expired',
+        'ERR_REQUEST_EXPIRED',
+        `the request expired ${where}`,
+      );
     }
   }
 
@@ -252,15 +248,10 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
       const client = this.#departed.takeDue(now);
       if (client === undefined) return;
       for (const request of this.requests.ofClient(client)) {
-        if (request.state === 'queued') this.#cancel(request);
+        if (request.state === 'queued') this.#dispatcher.cancel(request);
         else request.orphaned = true;
       }
     }
-  }
-
-  #cancel(request: PendingRequest): void {
-    this.#emit({ type: 'requestCancelled', service: request.service, client: request.client });
-    this.requests.end(request, 'cancelled');
   }
 
   // Workers
@@ -270,7 +261,7 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
     const present = this.sessions.of(from);
     if (present !== undefined) {
       this.#emit({ type: 'unexpectedCommand', from, command: 'READY' });
-      this.#endSession(now, present, 'unexpectedCommand');
+      this.#dispatcher.endSession(now, present, 'unexpectedCommand');
       return;
     }
     const refusal = isReserved(service)
@@ -289,7 +280,7 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
     this.#emit({ type: 'workerReady', worker: from, service, dialect });
     // Neither RFC acknowledges READY; the first heartbeat at once tells the worker that it is known.
     this.#send(from, { type: 'heartbeat', dialect });
-    this.#dispatchAll(now, service);
+    this.#dispatcher.dispatchAll(now, service);
   }
 
   /** The sender's session, heard of now. Who has none, or speaks another dialect, is disconnected. */
@@ -301,7 +292,7 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
     }
     this.#emit({ type: 'unexpectedCommand', from, command });
     if (session === undefined) this.#send(from, { type: 'disconnect', dialect });
-    else this.#endSession(now, session, 'unexpectedCommand');
+    else this.#dispatcher.endSession(now, session, 'unexpectedCommand');
     return undefined;
   }
 
@@ -316,139 +307,7 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
       this.#emit({ type: 'replyRefused', worker: from, reason: 'unknownWorker' });
       return;
     }
-    const { dispatch } = session;
-    if (dispatch === undefined || !isFor(dispatch.tag, command.envelope)) {
-      this.#emit({ type: 'replyRefused', worker: from, reason: 'stale' });
-      return;
-    }
-    const request = heldBy(session);
-    if (command.final) {
-      session.dispatch = undefined;
-      this.sessions.await(session);
-    } else dispatch.timeoutAt = now + this.#settings.attemptTimeout;
-    this.sessions.reschedule(session);
-    if (request === undefined)
-      this.#emit({ type: 'replyRefused', worker: from, reason: 'requestEnded' });
-    else if (command.final) this.#finish(session, request, command.body);
-    else this.#passPartial(session, request, command.body);
-    if (!command.final) return;
-    this.#dispatchAll(now, session.service);
-    this.#finishDraining(now);
-  }
-
-  #finish(session: Session, request: PendingRequest, body: Frames): void {
-    const { client, dialect, service, partials } = request;
-    const whole = partials.length === 0 ? body : [...partials, ...body];
-    this.requests.end(request, 'replied');
-    if (this.#send(client, { type: 'reply', dialect, service, body: whole, final: true })) return;
-    this.#emit({ type: 'replyRefused', worker: session.address, reason: 'clientQueueFull' });
-  }
-
-  #passPartial(session: Session, request: PendingRequest, body: Frames): void {
-    const { client, dialect, service } = request;
-    if (!hasPartials(dialect)) {
-      request.partialBytes += byteLength(body);
-      if (request.partialBytes <= this.#settings.replyBufferBytes) {
-        request.partials.push(...keepFrames(body));
-        return;
-      }
-      const limit = this.#settings.replyBufferBytes;
-      const message = `the partial replies exceed ${limit} bytes; a client of MDP 0.2 gets them one by one`;
-      this.#fail(request, 'failed', 'ERR_REPLY_TOO_LARGE', message);
-      return;
-    }
-    request.partialSent = true;
-    if (this.#send(client, { type: 'reply', dialect, service, body, final: false })) return;
-    // A reply with a hole in it must not look whole.
-    this.#emit({ type: 'replyRefused', worker: session.address, reason: 'clientQueueFull' });
-    this.#fail(request, 'failed', 'ERR_STREAM_OVERFLOW', 'the client reads too slowly');
-  }
-
-  /** Ends a session, tells the worker unless it knows, and settles what it held. */
-  #endSession(now: Instant, session: Session, reason: WorkerLossReason): void {
-    const { address, service, dialect, dispatch } = session;
-    const request = heldBy(session);
-    this.sessions.remove(session);
-    session.dispatch = undefined;
-    this.#emit({
-      type: 'workerLost',
-      worker: address,
-      service,
-      reason,
-      held: request !== undefined,
-    });
-    if (reason !== 'disconnected' && reason !== 'gone') {
-      this.#send(address, { type: 'disconnect', dialect });
-    }
-    // In the very turn of the dispatch nothing has left yet: the worker cannot have started.
-    const unstarted = reason === 'disconnected' && dispatch?.startedAt === now;
-    if (request !== undefined) this.#recover(now, request, unstarted);
-    this.#finishDraining(now);
-  }
-
-  /** The worker of `request` is lost. */
-  #recover(now: Instant, request: PendingRequest, unstarted: boolean): void {
-    const { service, client, attempts, body } = request;
-    if (request.partialSent) {
-      const message = 'the worker was lost after a part of the reply had been sent';
-      return this.#fail(request, 'failed', 'ERR_WORKER_LOST', message);
-    }
-    if (this.#phase !== 'serving') return this.#refuseAsClosing(request);
-    if (request.orphaned) return this.#cancel(request);
-    if (attempts >= this.#settings.maxAttempts && !unstarted) {
-      this.#emit({ type: 'deadLetter', service, client, attempts, body });
-      const message = `the request cost ${attempts} workers and is given up`;
-      return this.#fail(request, 'failed', 'ERR_ATTEMPTS_EXHAUSTED', message);
-    }
-    this.requests.requeue(request, unstarted);
-    this.#emit({ type: 'requestRequeued', service, client, attempts });
-    this.#dispatchAll(now, service);
-  }
-
-  /** Ends a request with an error body. A worker that still holds it is waited for, but not heard. */
-  #fail(
-    request: PendingRequest,
-    how: 'failed' | 'expired',
-    code: RequestErrorCode,
-    message: string,
-  ): void {
-    this.requests.end(request, how);
-    this.#reply(request.client, request.dialect, request.service, encodeFailure({ code, message }));
-  }
-
-  // Dispatch
-
-  #dispatchAll(now: Instant, service: string): void {
-    if (this.#phase !== 'serving') return;
-    while (this.requests.hasQueued(service)) {
-      const session = this.sessions.nextWaiting(service);
-      if (session === undefined) return;
-      this.#dispatch(now, session, this.requests.takeNext(service)!);
-    }
-  }
-
-  #dispatch(now: Instant, session: Session, request: PendingRequest): void {
-    const tag = this.#nextTag();
-    this.sessions.leaveWaiting(session);
-    const envelope = [fromAddress(tag)];
-    const { address, dialect } = session;
-    if (!this.#send(address, { type: 'dispatch', dialect, envelope, body: request.body })) {
-      session.writable = false;
-      this.requests.requeue(request, true);
-      return;
-    }
-    session.dispatch = {
-      tag,
-      request,
-      startedAt: now,
-      timeoutAt: now + this.#settings.attemptTimeout,
-    };
-    this.sessions.reschedule(session);
-  }
-
-  #nextTag(): DispatchTag {
-    const number = this.#dispatches++;
-    return this.#incarnation + number.toString(36);
+    this.#dispatcher.settle(now, session, command);
   }
 
   // Closing
@@ -456,7 +315,7 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
   #finishDraining(now: Instant): void {
     if (this.#phase !== 'draining' || this.requests.state.inFlight > 0) return;
     this.#phase = 'drained';
-    for (const session of this.sessions.all()) this.#endSession(now, session, 'closing');
+    for (const session of this.sessions.all()) this.#dispatcher.endSession(now, session, 'closing');
     this.#emit({ type: 'drained' });
   }
 
@@ -489,14 +348,4 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
     this.#events[event.type]++;
     this.#outbox.emit(event);
   }
-}
-
-/** The request a worker has, unless it ended without the worker's reply. */
-function heldBy(session: Session): PendingRequest | undefined {
-  const request = session.dispatch?.request;
-  return request?.state === 'inFlight' ? request : undefined;
-}
-
-function isFor(tag: DispatchTag, envelope: Frames): boolean {
-  return envelope.length === 1 && toAddress(envelope[0]!) === tag;
 }

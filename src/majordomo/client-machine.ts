@@ -25,8 +25,9 @@ import {
   type ReplyCommand,
 } from './commands.ts';
 import { decodeFailure } from './error-body.ts';
+import { LanePool, type Lane, type LanePort } from './lanes.ts';
 
-export type ClientPort = `lane-${number}`;
+export type ClientPort = LanePort;
 
 /** Chosen by the caller, unique among the requests not yet answered. */
 export type RequestId = number;
@@ -81,7 +82,7 @@ interface ClientRequest {
   /** When the present try has failed, or the next one begins. */
   stepAt: Instant;
   state: 'waiting' | 'sent' | 'resting' | 'ended';
-  lane: Lane | undefined;
+  lane: Lane<ClientRequest> | undefined;
   /** Tries begun. */
   attempts: number;
   /** A partial has reached the caller: another try would repeat it. */
@@ -90,52 +91,28 @@ interface ClientRequest {
   partBytes: number;
 }
 
-interface Lane {
-  readonly number: number;
-  readonly port: ClientPort;
-  open: boolean;
-  /** Index of the endpoint it is connected to. */
-  endpoint: number;
-  request: ClientRequest | undefined;
-}
-
 export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCall> {
   readonly #outbox: Outbox<ClientPort, ClientOutput, ClientEvent>;
   readonly #settings: ClientSettings;
   readonly #state: {
     phase: 'open' | 'draining' | 'drained';
-    readonly endpoints: string[];
-    /** Where a lane opened next connects to: an endpoint that did not let us down last. */
-    endpoint: number;
     readonly requests: Map<RequestId, ClientRequest>;
     readonly waiting: BoundedQueue<ClientRequest>;
     /** Rested and due, before all that wait. */
     readonly retrying: Set<ClientRequest>;
-    readonly lanes: Lane[];
-    /** Lanes without a request; open ones at the end, so that they are used first. */
-    readonly free: Lane[];
   };
+  readonly #lanes: LanePool<ClientRequest>;
   readonly #steps = new Deadlines<ClientRequest>();
 
   constructor(outbox: Outbox<ClientPort, ClientOutput, ClientEvent>, settings: ClientSettings) {
     this.#outbox = outbox;
     this.#settings = settings;
-    const lanes = Array.from({ length: settings.lanes }, (_, number): Lane => ({
-      number,
-      port: `lane-${number}`,
-      open: false,
-      endpoint: 0,
-      request: undefined,
-    }));
+    this.#lanes = new LanePool(settings.lanes, outbox);
     this.#state = {
       phase: 'open',
-      endpoints: [],
-      endpoint: 0,
       requests: new Map(),
       waiting: new BoundedQueue({ limit: settings.queueLimit, bytes: settings.queueBytes }),
       retrying: new Set(),
-      lanes,
-      free: lanes.toReversed(),
     };
   }
 
@@ -144,7 +121,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   }
 
   fingerprint(now: Instant): string {
-    return fingerprintOf(this.#state, now);
+    return fingerprintOf([this.#state, this.#lanes.state], now);
   }
 
   /** Requests without an outcome, and how many of them wait for a lane. */
@@ -157,13 +134,13 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   }
 
   handleCommand(now: Instant, port: ClientPort, _from: Address, command: ClientInput): void {
-    const lane = this.#laneOf(port);
+    const lane = this.#lanes.of(port);
     const request = lane?.request;
     if (lane === undefined || request === undefined || !answers(request, command)) {
       this.#outbox.emit({ type: 'replyRefused', lane: lane?.number ?? -1 });
       return;
     }
-    this.#state.endpoint = lane.endpoint;
+    this.#lanes.answered(lane);
     if (command.final) this.#conclude(now, request, command.body);
     else this.#takePartial(now, request, command.body);
   }
@@ -175,7 +152,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   handleCall(now: Instant, call: ClientCall): void {
     switch (call.type) {
       case 'connect':
-        this.#state.endpoints.push(...call.endpoints);
+        this.#lanes.addEndpoints(call.endpoints);
         return this.#fillLanes(now);
       case 'request':
         return this.#accept(now, call);
@@ -201,7 +178,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
    * tell, and trying at once could run it twice without need. But a reply in parts may have lost some.
    */
   handlePeerGone(now: Instant, port: ClientPort): void {
-    const request = this.#laneOf(port)?.request;
+    const request = this.#lanes.of(port)?.request;
     if (request === undefined || !hasPartials(request.call.dialect)) return;
     if (this.#mayRetry(request)) return this.#giveUpTry(now, request);
     this.#fail(
@@ -237,7 +214,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   // A request's life
 
   #accept(now: Instant, call: RequestCall): void {
-    const { phase, requests, waiting, free, endpoints } = this.#state;
+    const { phase, requests, waiting } = this.#state;
     const { id, service } = call;
     const refuse = (code: RequestErrorCode, message: string): void =>
       this.#outbox.emit({ type: 'failed', id, service, code, message });
@@ -254,8 +231,8 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
       partBytes: 0,
     };
     // Whoever waits is older, so a free lane means that nobody waits.
-    const lane = endpoints.length === 0 ? undefined : free.pop();
-    if (lane === undefined && !waiting.push(request, byteLength(call.body))) {
+    const canSend = this.#lanes.hasFree;
+    if (!canSend && !waiting.push(request, byteLength(call.body))) {
       const { queueLimit, queueBytes } = this.#settings;
       const bounds = `${queueLimit} requests or ${queueBytes} bytes`;
       return refuse(
@@ -265,25 +242,21 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
     }
     requests.set(id, request);
     this.#steps.set(request, request.deadlineAt);
-    if (lane !== undefined) this.#send(now, request, lane);
+    if (canSend) this.#send(now, request);
   }
 
-  #send(now: Instant, request: ClientRequest, lane: Lane): void {
+  #send(now: Instant, request: ClientRequest): void {
     const { call } = request;
     const { service, body, dialect } = call;
-    if (!lane.open) {
-      lane.endpoint = this.#state.endpoint;
-      lane.open = true;
-      this.#outbox.open(lane.port, this.#endpointOf(lane));
-    }
-    lane.request = request;
+    const lane = this.#lanes.take(request);
     request.lane = lane;
     request.state = 'sent';
     request.attempts++;
     if (request.attempts > 1) {
       const { id } = call;
       const { attempts: attempt } = request;
-      this.#outbox.emit({ type: 'retry', id, service, attempt, endpoint: this.#endpointOf(lane) });
+      const endpoint = this.#lanes.endpointOf(lane);
+      this.#outbox.emit({ type: 'retry', id, service, attempt, endpoint });
     }
     this.#step(request, now + call.attemptTimeout);
     this.#outbox.send(lane.port, '', { type: 'request', dialect, service, body });
@@ -377,56 +350,33 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   /** The lane answered: it is as good as new. */
   #release(now: Instant, request: ClientRequest): void {
     const { lane } = request;
-    if (lane !== undefined) {
-      lane.request = undefined;
-      request.lane = undefined;
-      this.#state.free.push(lane);
-    }
+    request.lane = undefined;
+    if (lane !== undefined) this.#lanes.release(lane);
     this.#fillLanes(now);
     this.#finishDraining();
   }
 
-  /** A reply may still be on its way: the socket is closed, so that it meets no later request. */
   #abandonLane(request: ClientRequest, letDown: boolean): void {
     const { lane } = request;
-    if (lane === undefined) return;
-    lane.request = undefined;
     request.lane = undefined;
-    lane.open = false;
-    this.#outbox.close(lane.port);
-    this.#state.free.unshift(lane);
-    const { endpoint, endpoints } = this.#state;
-    if (letDown && lane.endpoint === endpoint)
-      this.#state.endpoint = (endpoint + 1) % endpoints.length;
+    if (lane !== undefined) this.#lanes.abandon(lane, letDown);
   }
 
   #fillLanes(now: Instant): void {
-    const { free, retrying, waiting, endpoints } = this.#state;
-    if (endpoints.length === 0) return;
-    while (free.length > 0) {
+    const { retrying, waiting } = this.#state;
+    while (this.#lanes.hasFree) {
       const [retry] = retrying;
       if (retry !== undefined) retrying.delete(retry);
       const next = retry ?? waiting.shift();
       if (next === undefined) return;
-      this.#send(now, next, free.pop()!);
+      this.#send(now, next);
     }
-  }
-
-  #laneOf(port: ClientPort): Lane | undefined {
-    return this.#state.lanes[Number(port.slice('lane-'.length))];
-  }
-
-  #endpointOf(lane: Lane): string {
-    return this.#state.endpoints[lane.endpoint]!;
   }
 
   #finishDraining(): void {
     if (this.#state.phase !== 'draining' || this.#state.requests.size > 0) return;
     this.#state.phase = 'drained';
-    for (const lane of this.#state.lanes) {
-      if (lane.open) this.#outbox.close(lane.port);
-      lane.open = false;
-    }
+    this.#lanes.closeAll();
     this.#outbox.emit({ type: 'drained' });
   }
 }

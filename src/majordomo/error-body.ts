@@ -3,7 +3,7 @@
  * JSON `{ code, message }`. Our client turns it into the typed error; to a stock client it is an
  * ordinary body.
  */
-import type { RequestErrorCode } from '../core/errors.ts';
+import { REQUEST_ERROR_CODES, type RequestErrorCode } from '../core/errors.ts';
 import { decodeStrictText, encodeText, equalBytes } from '../core/frames.ts';
 import type { Frames } from '../core/machine.ts';
 
@@ -19,17 +19,7 @@ export interface Failure {
   readonly message: string;
 }
 
-const CODES: ReadonlySet<string> = new Set<RequestErrorCode>([
-  'ERR_ATTEMPTS_EXHAUSTED',
-  'ERR_BROKER_CLOSING',
-  'ERR_CANCELLED',
-  'ERR_HANDLER_FAILED',
-  'ERR_QUEUE_FULL',
-  'ERR_REPLY_TOO_LARGE',
-  'ERR_REQUEST_EXPIRED',
-  'ERR_REQUEST_TIMEOUT',
-  'ERR_WORKER_LOST',
-]);
+const CODES: ReadonlySet<string> = new Set(REQUEST_ERROR_CODES);
 
 export function encodeFailure(failure: Failure): Frames {
   const { code, message } = failure;

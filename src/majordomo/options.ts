@@ -79,7 +79,7 @@ export interface ClientOptions extends CommonOptions {
   readonly backoff?: number;
   /** Milliseconds that no retry waits longer than. Default 2,000. */
   readonly backoffLimit?: number;
-  /** Requests in flight at a time, each on a socket of its own: stock MDP has no ids. Default 32. */
+  /** Requests in flight, each on a socket of its own: stock MDP has no ids. Default 32, at most 256. */
   readonly lanes?: number;
   /** Requests that wait for a lane. More are refused with `ERR_QUEUE_FULL`. Default 10,000. */
   readonly queueLimit?: number;
@@ -151,7 +151,11 @@ export const clientRules: Rules<ClientOptions> = {
   retries: count(3, 0),
   backoff: milliseconds(50),
   backoffLimit: milliseconds(2000),
-  lanes: count(32),
+  lanes: such(
+    32,
+    'a whole number from 1 to 256',
+    (value) => count(1).accepts(value) && Number(value) <= 256,
+  ),
   queueLimit: count(10_000),
   queueBytes: count(64 * MiB),
   streamBufferBytes: count(16 * MiB),

@@ -180,7 +180,10 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
         this.#state.draining = true;
         return this.#finishDraining();
       case 'stop':
-        for (const token of this.#state.running.keys()) this.#lose(token);
+        for (const token of this.#state.running.keys()) {
+          // Those of an earlier session were told when it ended.
+          if (this.#runningOf(token) !== undefined) this.#lose(token);
+        }
         this.#state.running.clear();
         this.#state.draining = true;
         return this.#finishDraining();
@@ -328,7 +331,7 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
     if (!state.running.delete(token)) return;
     if (running === undefined) {
       this.#outbox.emit({ type: 'replyDropped', token });
-      if (state.phase === 'settling') this.#settle(now);
+      if (state.phase === 'settling' || state.draining) this.#settle(now);
       return;
     }
     const { envelope, parts } = running;

@@ -5,6 +5,7 @@
 export * from './chaos-proxy.ts';
 export * from './effects.ts';
 export * from './history.ts';
+export * from './laws.ts';
 export * from './sim-network.ts';
 export * from './sim-process.ts';
 export * from './sim-world.ts';

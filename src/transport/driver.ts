@@ -159,19 +159,23 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
       return;
     }
     this.#busy = true;
-    // Time comes first: no input is seen by a machine that has overlooked a deadline.
-    if (this.#machine.nextTimeout <= this.#now()) this.#machine.handleTimeout(this.#now());
-    input();
-    for (;;) {
-      const event = this.#events.shift();
-      if (event !== undefined) this.#options.onEvent(event);
-      else {
-        const next = this.#inputs.shift();
-        if (next === undefined) break;
-        next();
+    try {
+      // Time comes first: no input is seen by a machine that has overlooked a deadline.
+      if (this.#machine.nextTimeout <= this.#now()) this.#machine.handleTimeout(this.#now());
+      input();
+      for (;;) {
+        const event = this.#events.shift();
+        if (event !== undefined) this.#options.onEvent(event);
+        else {
+          const next = this.#inputs.shift();
+          if (next === undefined) break;
+          next();
+        }
       }
+    } finally {
+      // What threw is the caller's to know; the driver goes on.
+      this.#busy = false;
     }
-    this.#busy = false;
     this.#arm();
   }
 

@@ -80,7 +80,7 @@ class ZeromqSocket implements TransportSocket {
     this.#kind = kind;
     this.#handler = handler;
     // Bare first: an option that is refused inside zeromq's constructor crashes the process at exit.
-    this.#socket = kind === 'router' ? new Router() : new Dealer();
+    this.#socket = createSocket(kind);
     try {
       this.#configure(options);
     } catch (error) {
@@ -280,4 +280,15 @@ const HINTS: Readonly<Record<string, string>> = {
 function codeOf(error: unknown): string | undefined {
   const hasCode = typeof error === 'object' && error !== null && 'code' in error;
   return hasCode && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** @throws UnsinkableError `ERR_TOO_MANY_SOCKETS`: libzmq has 1,023 for a process */
+function createSocket(kind: SocketKind): Router | Dealer {
+  try {
+    return kind === 'router' ? new Router() : new Dealer();
+  } catch (error) {
+    const message =
+      'this process has too many ZeroMQ sockets: close some clients or workers, or use fewer lanes';
+    throw new UnsinkableError('ERR_TOO_MANY_SOCKETS', message, { cause: error });
+  }
 }

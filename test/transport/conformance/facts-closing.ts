@@ -86,6 +86,8 @@ export const closingFacts: Facts = {
     const before = router.events.length;
     router.close(10_000);
     await dealer.send('', 'late');
+    // As long as two others take to find each other and to talk, so that it has surely come.
+    await pair(world);
     deaf.startReading();
     await world.until('all that it had sent', () => deaf.texts.length === accepted);
     expect(router.events).toHaveLength(before);

@@ -1,0 +1,107 @@
+/**
+ * The lanes of a client: sockets with at most one request outstanding each, and where they connect to.
+ *
+ * A lane that was answered is used again; one that was given up is closed first, so that a late reply
+ * has nowhere to arrive, and what is connected next tries the next endpoint.
+ */
+
+export type LanePort = `lane-${number}`;
+
+export interface Lane<Request> {
+  readonly number: number;
+  readonly port: LanePort;
+  isOpen: boolean;
+  /** Index of the endpoint it is connected to. */
+  endpoint: number;
+  request: Request | undefined;
+}
+
+/** The sockets behind the lanes. */
+export interface LaneSockets {
+  open(port: LanePort, endpoint: string): void;
+  close(port: LanePort): void;
+}
+
+export class LanePool<Request> {
+  /** Plain data, for the fingerprint. */
+  readonly state: {
+    readonly endpoints: string[];
+    /** What is connected next goes there: an endpoint that did not let us down last. */
+    endpoint: number;
+    readonly lanes: readonly Lane<Request>[];
+    /** Lanes without a request; open ones at the end, so that they are used first. */
+    readonly free: Lane<Request>[];
+  };
+  readonly #sockets: LaneSockets;
+
+  constructor(count: number, sockets: LaneSockets) {
+    const lanes = Array.from({ length: count }, (_, number): Lane<Request> => ({
+      number,
+      port: `lane-${number}`,
+      isOpen: false,
+      endpoint: 0,
+      request: undefined,
+    }));
+    this.state = { endpoints: [], endpoint: 0, lanes, free: lanes.toReversed() };
+    this.#sockets = sockets;
+  }
+
+  /** True if a request could be sent at once. */
+  get hasFree(): boolean {
+    return this.state.free.length > 0 && this.state.endpoints.length > 0;
+  }
+
+  addEndpoints(endpoints: readonly string[]): void {
+    this.state.endpoints.push(...endpoints);
+  }
+
+  of(port: LanePort): Lane<Request> | undefined {
+    return this.state.lanes[Number(port.slice('lane-'.length))];
+  }
+
+  endpointOf(lane: Lane<Request>): string {
+    return this.state.endpoints[lane.endpoint]!;
+  }
+
+  /** A lane with an open socket for `request`; there must be a free one. */
+  take(request: Request): Lane<Request> {
+    const lane = this.state.free.pop()!;
+    lane.request = request;
+    if (!lane.isOpen) {
+      lane.endpoint = this.state.endpoint;
+      lane.isOpen = true;
+      this.#sockets.open(lane.port, this.endpointOf(lane));
+    }
+    return lane;
+  }
+
+  /** The lane gave an answer: its endpoint is a good one. */
+  answered(lane: Lane<Request>): void {
+    this.state.endpoint = lane.endpoint;
+  }
+
+  /** All that was asked on it is answered: it is as good as new. */
+  release(lane: Lane<Request>): void {
+    lane.request = undefined;
+    this.state.free.push(lane);
+  }
+
+  /** A reply may still be on its way: the socket goes. `letDown`: so does the trust in its endpoint. */
+  abandon(lane: Lane<Request>, letDown: boolean): void {
+    const { state } = this;
+    lane.request = undefined;
+    lane.isOpen = false;
+    this.#sockets.close(lane.port);
+    state.free.unshift(lane);
+    if (letDown && lane.endpoint === state.endpoint) {
+      state.endpoint = (state.endpoint + 1) % state.endpoints.length;
+    }
+  }
+
+  closeAll(): void {
+    for (const lane of this.state.lanes) {
+      if (lane.isOpen) this.#sockets.close(lane.port);
+      lane.isOpen = false;
+    }
+  }
+}
