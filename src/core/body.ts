@@ -11,7 +11,7 @@ export type Body = string | Uint8Array | readonly (string | Uint8Array)[];
  * @throws InvalidArgumentError `ERR_INVALID_BODY` if it is anything but text, bytes or an array of them
  */
 export function framesOf(body: unknown): Frames {
-  if (Array.isArray(body)) return body.length === 0 ? [EMPTY_FRAME] : body.map(frameOf);
+  if (Array.isArray(body)) return body.length === 0 ? [EMPTY_FRAME] : Array.from(body, frameOf);
   return [frameOf(body)];
 }
 

@@ -80,7 +80,12 @@ export class BindError extends UnsinkableError {
 export class NotReadyError extends UnsinkableError {
   readonly endpoints: readonly string[];
 
-  constructor(endpoints: readonly string[], message: string) {
+  /** @param timeout milliseconds that were waited */
+  constructor(endpoints: readonly string[], timeout: number) {
+    const message =
+      endpoints.length === 0
+        ? 'not connected: call connect(endpoint) before ready()'
+        : `no broker answers at ${endpoints.join(', ')} within ${timeout} ms: is one bound there, and does it speak MDP?`;
     super('ERR_NOT_READY', message);
     this.endpoints = endpoints;
   }

@@ -10,7 +10,7 @@ import type { Instant } from './machine.ts';
 const OFFSET = 0x811c9dc5;
 const PRIME = 0x01000193;
 
-/** Hashes objects, arrays, Maps, Sets, bytes and primitives; functions and symbols are refused. */
+/** Hashes objects, iterables, Maps, bytes and primitives; functions and symbols are refused. */
 export function fingerprintOf(state: unknown, now: Instant): string {
   const hasher = new Hasher(now);
   hasher.add('', state);
@@ -32,7 +32,11 @@ class Hasher {
     else if (typeof value === 'object' && value !== null) this.#addObject(name, value);
     else if (typeof value === 'function' || typeof value === 'symbol') {
       throw new TypeError(`state must be plain data, but ${name} is a ${typeof value}`);
-    } else this.#text(`${typeof value}:${String(value)};`);
+    } else {
+      const text = String(value);
+      // With its length, or a text could look like two.
+      this.#text(`${typeof value}${text.length}:${text};`);
+    }
   }
 
   digest(): string {
@@ -51,7 +55,6 @@ class Hasher {
     this.#seen.set(value, this.#seen.size);
     if (value instanceof Uint8Array) return this.#bytes(value);
     if (Array.isArray(value)) return this.#addAll('[', name, value);
-    if (value instanceof Set) return this.#addAll('<', name, value);
     if (value instanceof Map) {
       this.#text('{');
       for (const [key, item] of value) {
@@ -60,6 +63,8 @@ class Hasher {
       }
       return this.#text('}');
     }
+    // A Set, or a class of ours that shows what its private fields hold.
+    if (isIterable(value)) return this.#addAll('<', name, value);
     this.#text('(');
     for (const [key, item] of Object.entries(value)) {
       this.#text(key);
@@ -87,6 +92,10 @@ class Hasher {
     this.#low = Math.imul(this.#low ^ code, PRIME);
     this.#high = Math.imul(this.#high ^ (code + 0x9e37), PRIME) ^ (this.#low >>> 13);
   }
+}
+
+function isIterable(value: object): value is Iterable<unknown> {
+  return Symbol.iterator in value;
 }
 
 function hex(word: number): string {

@@ -11,7 +11,8 @@ const COPY_LIMIT = 8 * 1024;
 
 const utf8 = new TextEncoder();
 const utf8Decoder = new TextDecoder();
-const strictUtf8Decoder = new TextDecoder('utf-8', { fatal: true });
+// `ignoreBOM` keeps a byte order mark: a name with it and the one without it are two.
+const strictUtf8Decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Text as UTF-8 bytes. */
 export function encodeText(text: string): Uint8Array {

@@ -2,6 +2,7 @@
 import { framesOf, type Body } from '../core/body.ts';
 import {
   ClosedError,
+  NotReadyError,
   RequestError,
   UnsinkableError,
   type RequestErrorCode,
@@ -34,7 +35,7 @@ import {
 import { Reply } from './payload.ts';
 import { clientCodec } from './protocol.ts';
 import { PartStream } from './part-stream.ts';
-import { checkService, notReady } from './worker.ts';
+import { checkService } from './service-name.ts';
 
 /** How long one try of `ready()` waits for an answer, in milliseconds. */
 const READY_TRY = 500;
@@ -111,7 +112,7 @@ export class MajordomoClient extends EventSource<ClientEvent> {
   async ready(options?: { readonly timeout?: number }): Promise<void> {
     const rules = { timeout: milliseconds(10_000) };
     const { timeout } = completeOptions('ready', rules, options);
-    if (this.#endpoints.length === 0) throw notReady([], timeout);
+    if (this.#endpoints.length === 0) throw new NotReadyError([], timeout);
     const retries = Math.ceil(timeout / READY_TRY);
     try {
       await this.request(SERVICE_QUERY, SERVICE_QUERY, {
@@ -121,7 +122,7 @@ export class MajordomoClient extends EventSource<ClientEvent> {
       });
     } catch (error) {
       if (!(error instanceof RequestError) || error.code !== 'ERR_REQUEST_TIMEOUT') throw error;
-      throw notReady(this.#endpoints, timeout);
+      throw new NotReadyError(this.#endpoints, timeout);
     }
   }
 

@@ -1,7 +1,6 @@
 /** The Majordomo worker: offers one service, and runs a handler for each request. */
 import { framesOf, type Body } from '../core/body.ts';
 import { ClosedError, InvalidArgumentError, NotReadyError } from '../core/errors.ts';
-import { encodeText } from '../core/frames.ts';
 import type { Frames } from '../core/machine.ts';
 import { completeOptions, milliseconds } from '../core/options.ts';
 import { drainAndClose, signal } from '../transport/closing.ts';
@@ -13,7 +12,8 @@ import type { WorkerInput, WorkerOutput } from './commands.ts';
 import { isReserved, RESERVED_PREFIX } from './mmi.ts';
 import { workerRules, type WorkerOptions } from './options.ts';
 import { Payload } from './payload.ts';
-import { SERVICE_NAME_LIMIT, workerCodec } from './protocol.ts';
+import { workerCodec } from './protocol.ts';
+import { checkService } from './service-name.ts';
 import {
   WorkerMachine,
   type HandlerToken,
@@ -154,7 +154,7 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
     ]);
     cancel();
     if (outcome === 'closed') throw new ClosedError('this worker');
-    if (outcome === 'late') throw notReady(this.#endpoints, timeout);
+    if (outcome === 'late') throw new NotReadyError(this.#endpoints, timeout);
   }
 
   /**
@@ -217,21 +217,4 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
       slot.running.delete(token);
     }
   }
-}
-
-/** @throws InvalidArgumentError if it cannot be a service name on the wire */
-export function checkService(service: unknown): string {
-  const bytes = typeof service === 'string' ? encodeText(service).byteLength : 0;
-  if (bytes > 0 && bytes <= SERVICE_NAME_LIMIT) return service as string;
-  const message = `a service name is text of 1 to ${SERVICE_NAME_LIMIT} bytes, not ${typeof service === 'string' ? `${bytes} bytes` : typeof service}`;
-  throw new InvalidArgumentError('ERR_INVALID_ARGUMENT', message);
-}
-
-/** The hint for a `ready()` that nobody answered. */
-export function notReady(endpoints: readonly string[], timeout: number): NotReadyError {
-  const message =
-    endpoints.length === 0
-      ? 'not connected: call connect(endpoint) before ready()'
-      : `no broker answers at ${endpoints.join(', ')} within ${timeout} ms: is one bound there, and does it speak MDP?`;
-  return new NotReadyError(endpoints, message);
 }

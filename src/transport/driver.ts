@@ -167,7 +167,8 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
         const event = this.#events.shift();
         if (event !== undefined) this.#options.onEvent(event);
         else {
-          const next = this.#inputs.shift();
+          // A listener may have closed the driver: then what it called before comes too late.
+          const next = this.#isClosed ? undefined : this.#inputs.shift();
           if (next === undefined) break;
           next();
         }
@@ -252,7 +253,7 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
   }
 
   #finishClosing(): void {
-    if (!this.#isClosed || this.#leaving.size > 0) return;
+    if (!this.#isClosed || this.#ports.size > 0 || this.#leaving.size > 0) return;
     this.#disarm?.();
     this.#disarm = undefined;
     const closed = this.#closed;
@@ -326,6 +327,7 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
       this.counters.unroutable++;
     }
     if (outcome === 'unroutable') this.#peerGone(open, queue.to);
+    if (queue.refused) this.#writable(open, queue);
   }
 
   #writable(open: OpenPort<Port>, queue: PeerQueue): void {

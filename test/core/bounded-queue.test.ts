@@ -49,7 +49,11 @@ describe('BoundedQueue', () => {
 
   test('refuses rather than drops, and takes in again once there is room', () => {
     const queue = new BoundedQueue<string>({ limit: 2, bytes: 10 });
-    expect([queue.push('a', 6), queue.push('b', 5), queue.push('c', 4)]).toEqual([true, false, true]);
+    expect([queue.push('a', 6), queue.push('b', 5), queue.push('c', 4)]).toEqual([
+      true,
+      false,
+      true,
+    ]);
     expect(queue.push('d', 0)).toBe(false);
     expect(queue.shift()).toBe('a');
     expect(queue.push('b', 6)).toBe(true);

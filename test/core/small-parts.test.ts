@@ -162,6 +162,7 @@ describe('errors', () => {
     ERR_CLOSED: false,
     ERR_NOT_CONNECTED: false,
     ERR_NOT_READY: true,
+    ERR_TOO_MANY_SOCKETS: false,
     ERR_ATTEMPTS_EXHAUSTED: false,
     ERR_BROKER_CLOSING: true,
     ERR_CANCELLED: false,
@@ -183,7 +184,7 @@ describe('errors', () => {
   test('each class has its name, its code and its data', () => {
     const bind = new BindError('ERR_ADDRESS_IN_USE', 'tcp://x', 'in use');
     expect(bind).toMatchObject({ name: 'BindError', endpoint: 'tcp://x', retriable: true });
-    const ready = new NotReadyError(['tcp://x'], 'nobody');
+    const ready = new NotReadyError(['tcp://x'], 500);
     expect(ready).toMatchObject({ code: 'ERR_NOT_READY', endpoints: ['tcp://x'] });
     expect(new ClosedError('this client')).toMatchObject({
       name: 'ClosedError',

@@ -171,21 +171,23 @@ test('the worker takes any frames from its broker', async () => {
   };
   let address = await next(isReady);
   let asked = 0;
-  const run = fc.asyncProperty(messages, async (sent) => {
+  const run = fc.asyncProperty(messages, async (generated) => {
+    // A second request while one is in hand ends the session, and when that is would be chance.
+    const sent = generated.filter((frames) => heardAs(frames) !== 'dispatch');
     malformed = 0;
     const marker = `marker ${++asked}`;
     const isReply = (command: Buffer[]): boolean => command.at(-1)?.toString() === marker;
     const dispatch = ['MDPW02', byte(2), 'client', '', marker];
     for (const frames of [...sent, dispatch]) await router.send([address, ...frames]);
     // A DISCONNECT among them ends the session: what follows is not heard, and READY comes anew.
-    const end = sent.findIndex(isDisconnect);
+    const end = sent.findIndex((frames) => heardAs(frames) === 'disconnect');
     const heard = end < 0 ? sent : sent.slice(0, end);
     if (end >= 0) {
       address = await next(isReady);
       await router.send([address, ...dispatch]);
     }
     expect(await next(isReply)).toEqual(address);
-    expect(malformed).toBe(malformedIn(workerCodec, heard));
+    expect(malformed).toBe(heard.filter((frames) => heardAs(frames) === undefined).length);
   });
   await fc.assert(run, FROM_A_SEED);
   await worker.close();
@@ -220,8 +222,11 @@ function isReady(command: Buffer[]): boolean {
   return command.at(-1)?.toString() === 'good';
 }
 
-function isDisconnect(frames: Uint8Array[]): boolean {
-  let found = false;
-  workerCodec.decode('', frames, ({ type }) => (found = type === 'disconnect'));
+/** What a worker in a session of 0.2 takes these frames for; undefined: for nothing. */
+function heardAs(frames: Uint8Array[]): string | undefined {
+  let found: string | undefined;
+  workerCodec.decode('', frames, ({ type, dialect }) => {
+    if (dialect === 'mdp0.2') found = type;
+  });
   return found;
 }

@@ -33,7 +33,7 @@ let draws = 0;
 class Toy implements Machine<'wire', Uint8Array, Call> {
   readonly state = {
     pending: new Map<number, { dueAt: Instant }>(),
-    last: new Uint8Array(0),
+    last: new Uint8Array(0) as Uint8Array,
     early: 0,
   };
   readonly #outbox: Outbox<'wire', Uint8Array, Event>;

@@ -1,0 +1,404 @@
+/**
+ * The documentation is true: its programs run, its commands exist, its tables agree with the code, and
+ * its links lead somewhere. CONTRIBUTING.md says which kinds of code blocks there are.
+ */
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { UnsinkableError, type ErrorCode } from '../src/index.ts';
+import type { Rule } from '../src/core/options.ts';
+import { MajordomoBroker } from '../src/majordomo/broker.ts';
+import { brokerRules, clientRules, requestRules, workerRules } from '../src/majordomo/options.ts';
+import { FAULT_KINDS } from '../src/testing/majordomo/plan.ts';
+import { endAll, freshFolder, run, start } from './cli/commands.ts';
+
+const PAGES = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...readdirSync('docs').map((file) => `docs/${file}`),
+].filter((file) => file.endsWith('.md'));
+
+const { scripts, version }: { scripts: Record<string, string>; version: string } = JSON.parse(
+  readFileSync('package.json', 'utf8'),
+);
+
+interface Block {
+  readonly page: string;
+  /** Of its fence, in the page. */
+  readonly line: number;
+  readonly kind: string;
+  readonly text: string;
+}
+
+const blocks = PAGES.flatMap(blocksOf);
+const sh = blocks.filter(({ kind }) => kind === 'sh');
+
+/** Programs, each in a file of the project's own tree, so that `unsinkable` is this package. */
+const programs = resolve('reports/docs-blocks');
+const endpoints = freshFolder();
+
+beforeAll(() => {
+  rmSync(programs, { recursive: true, force: true });
+  mkdirSync(programs, { recursive: true });
+});
+afterEach(endAll);
+afterAll(() => endpoints.remove());
+
+describe('code blocks', () => {
+  test('are of a known kind', () => {
+    const known = ['js', 'js setting', 'sh', 'text', 'text printed'];
+    expect(blocks.filter(({ kind }) => !known.includes(kind))).toEqual([]);
+    expect(blocks.length).toBeGreaterThan(20);
+  });
+
+  const js = blocks.filter(({ kind }) => kind.startsWith('js'));
+  test.concurrent.each(js.map((block) => [nameOf(block), block] as const))(
+    '%s runs',
+    async (name, block) => {
+      const file = join(programs, `${name.replaceAll(/\W+/g, '-')}.js`);
+      const text = block.kind === 'js setting' ? inSetting(block.text) : block.text;
+      writeFileSync(file, withFreeEndpoints(text, name));
+      const next = blocks[blocks.indexOf(block) + 1];
+      const { stdout } = await runProgram(file);
+      expect(stdout).toBe(next?.kind === 'text printed' ? `${next.text}\n` : '');
+    },
+  );
+
+  test('that show what is printed follow one that prints', () => {
+    const printed = blocks.filter(({ kind }) => kind === 'text printed');
+    const before = printed.map((block) => blocks[blocks.indexOf(block) - 1]!);
+    expect(before.filter(({ kind }) => !kind.startsWith('js'))).toEqual([]);
+  });
+
+  test.each(sh.map((block) => [nameOf(block), block] as const))('%s works', async (name, block) => {
+    const complaints: (string | undefined)[] = [];
+    for (const line of block.text.split('\n')) {
+      for (const command of line.split('&&')) {
+        complaints.push(await complaintAbout(wordsOf(command), name));
+      }
+    }
+    expect(complaints.filter((complaint) => complaint !== undefined)).toEqual([]);
+  });
+});
+
+describe('examples', () => {
+  const results: Readonly<Record<string, RegExp>> = {
+    'cancel.js': /^ERR_REQUEST_TIMEOUT, retriable: true\n(.*\n)*ERR_CANCELLED, retriable: false\n/,
+    'hello.js': /^HELLO\n$/,
+    'shutdown.js': /^(the (old|new) worker answered \d+\n)+100 of 100 replies\n$/,
+    'streaming.js': /^3 \n2 \n1 \nlift-off \(the end\)\n4 frames in one reply\n$/,
+  };
+
+  test('are all run', () => {
+    expect(readdirSync('examples')).toEqual(Object.keys(results));
+  });
+
+  test.concurrent.each(Object.entries(results))('%s ends with its result', async (file, result) => {
+    const { stdout } = await runProgram(resolve('examples', file));
+    expect(stdout).toMatch(result);
+  });
+});
+
+describe('docs/majordomo.md', () => {
+  const page = readFileSync('docs/majordomo.md', 'utf8');
+
+  test.each([
+    ['MajordomoBroker options', brokerRules],
+    ['MajordomoWorker options', workerRules],
+    ['MajordomoClient options', clientRules],
+    ['Request options', requestRules],
+  ])('%s are the rules', (heading, rules) => {
+    const rows = tableUnder(page, heading).map(([name, byDefault, accepts]) => [
+      name,
+      byDefault,
+      accepts,
+    ]);
+    const expected = Object.entries<Rule<unknown>>(rules).map(([name, rule]) => [
+      name,
+      shownDefault(name, rule.default),
+      rule.expected,
+    ]);
+    expect(rows).toEqual(expected);
+  });
+
+  test('lists every error, and whether it is retriable', () => {
+    const codes = quoted(readFileSync('src/core/errors.ts', 'utf8'), /'(ERR_[A-Z_]+)'/g);
+    const expected = codes.map((code) => {
+      const { retriable } = new UnsinkableError(code as ErrorCode, '');
+      return [code, retriable ? 'yes' : 'no'];
+    });
+    const rows = tableUnder(page, 'Errors').map(([code, , retriable]) => [code, retriable]);
+    expect(rows).toHaveLength(codes.length);
+    expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(expected));
+  });
+
+  test('lists every event and every reason', async () => {
+    const broker = new MajordomoBroker();
+    const events = Object.keys(broker.status().events);
+    await broker.close();
+    expect(namesUnder(page, 'Broker events')).toEqual(events.toSorted());
+    const worker = readFileSync('src/majordomo/worker-machine.ts', 'utf8');
+    const client = readFileSync('src/majordomo/client-machine.ts', 'utf8');
+    expect(namesUnder(page, 'Worker events')).toEqual(eventsOf(worker, 'WorkerEvent'));
+    expect(namesUnder(page, 'Client events')).toEqual(eventsOf(client, 'ClientEvent'));
+    const reasons = [
+      ...reasonsOf(readFileSync('src/majordomo/broker-events.ts', 'utf8')),
+      ...reasonsOf(worker),
+    ];
+    expect(reasons.length).toBeGreaterThan(10);
+    expect(reasons.filter((reason) => !page.includes(`\`${reason}\``))).toEqual([]);
+  });
+
+  test('names checks, mutants and tests that there are, and that belong together', () => {
+    const rows = tableUnder(page, 'Guarantees', false);
+    expect(rows.length).toBeGreaterThan(10);
+    const invariants = invariantsInDocs();
+    for (const [, checked, mutants, tests] of rows) {
+      const names = quoted(checked!, /`([^`]+)`/g);
+      expect(invariants).toEqual(expect.arrayContaining(names));
+      const unrelated = quoted(mutants!, /`([^`]+)`/g).filter(
+        (mutant) => !caughtBy(mutant).some((name) => names.includes(name)),
+      );
+      expect(unrelated).toEqual([]);
+      const missing = quoted(tests!, /`([^`]+)`/g).filter((file) => !existsSync(file));
+      expect(missing).toEqual([]);
+    }
+  });
+});
+
+describe('docs/fault-injection.md', () => {
+  const page = readFileSync('docs/fault-injection.md', 'utf8');
+
+  test('lists every kind of fault', () => {
+    expect(namesUnder(page, 'Faults')).toEqual(FAULT_KINDS.toSorted());
+  });
+
+  test('lists every invariant, and those that mutants name', () => {
+    const files = [
+      'watched-machine.ts',
+      ...readdirSync('src/testing/majordomo').map((file) => `majordomo/${file}`),
+    ];
+    const inCode = files.flatMap((file) =>
+      quoted(
+        readFileSync(`src/testing/${file}`, 'utf8'),
+        /(?:Violation\(\s*|,\s*)'([A-Za-z ]+)',\s*(?=\(\) =>|`)/g,
+      ),
+    );
+    const listed = invariantsInDocs();
+    expect(listed).toEqual([...new Set(inCode)].toSorted());
+    const mutants = readdirSync('test/mutants').map((file) => basename(file, '.patch'));
+    expect(mutants.flatMap(caughtBy).filter((name) => !listed.includes(name))).toEqual([]);
+  });
+});
+
+describe.each([...PAGES, 'CHANGELOG.md'])('%s', (page) => {
+  const text = readFileSync(page, 'utf8');
+
+  test('mentions scripts, files and versions that there are', () => {
+    const named = quoted(text, /npm run ([\w-]+)/g).filter((script) => !(script in scripts));
+    expect(named).toEqual([]);
+    const files = quoted(text, /`((?:src|test|docs|scripts|examples|demo)\/[\w./-]*)`/g);
+    expect(files.filter((file) => !existsSync(file))).toEqual([]);
+    const tarballs = quoted(text, /unsinkable-([\d.]+)\.tgz/g);
+    expect(tarballs.filter((tarball) => tarball !== version)).toEqual([]);
+  });
+  test('links to pages and headings that there are', () => {
+    const prose = text.replaceAll(/^```[^]*?^```$/gm, '');
+    const targets = quoted(prose, /\]\(([^)\s]+)\)/g).filter((to) => !/^https?:/.test(to));
+    const broken = targets.filter((target) => {
+      const [path, anchor] = target.split('#');
+      const file = path === '' ? page : join(dirname(page), path!);
+      if (!existsSync(file)) return true;
+      return anchor !== undefined && !anchorsOf(file).includes(anchor);
+    });
+    expect(broken).toEqual([]);
+  });
+});
+
+// Blocks
+
+function blocksOf(page: string): Block[] {
+  const text = readFileSync(page, 'utf8');
+  return [...text.matchAll(/^```(.*)\n([^]*?)\n```$/gm)].map((match) => ({
+    page,
+    line: text.slice(0, match.index).split('\n').length,
+    kind: match[1]!,
+    text: match[2]!,
+  }));
+}
+
+function nameOf({ page, line }: Block): string {
+  return `${page}:${line}`;
+}
+
+/** What stands before and after a `js setting` block, whose imports go to the top. */
+function inSetting(text: string): string {
+  const lines = text.split('\n');
+  return `
+${lines.filter(isImport).join('\n')}
+import * as unsinkable from 'unsinkable';
+const { MajordomoBroker, MajordomoClient, MajordomoWorker, RequestError } = unsinkable;
+const broker = new MajordomoBroker();
+const endpoint = await broker.bind('tcp://127.0.0.1:*');
+const upper = new MajordomoWorker('upper', (request) => request.text().toUpperCase());
+upper.connect(endpoint);
+await upper.ready();
+const client = new MajordomoClient();
+client.connect(endpoint);
+{
+${lines.filter((line) => !isImport(line)).join('\n')}
+}
+for (const role of [client, upper, broker]) await role.close();
+`;
+}
+
+function isImport(line: string): boolean {
+  return line.startsWith('import ');
+}
+
+/** Each port of a page becomes a file in a fresh folder: free, and nobody else's. */
+function withFreeEndpoints(text: string, name: string): string {
+  const folder = endpoints.path(name.replaceAll(/\W+/g, '-').slice(-24));
+  return text.replaceAll(/tcp:\/\/127\.0\.0\.1:(\d+)/g, `ipc://${folder}-$1`);
+}
+
+async function runProgram(file: string): Promise<{ stdout: string }> {
+  return await promisify(execFile)(process.execPath, [file], { timeout: 20_000 });
+}
+
+// Commands
+
+/** The words of a command, as a shell sees them; quotes hold words together. */
+function wordsOf(command: string): string[] {
+  const words = command.trim().match(/'[^']*'|\S+/g) ?? [];
+  return words.map((word) => word.replace(/^'(.*)'$/, '$1'));
+}
+
+/** Why a command of a page would not work, if so. It is run, too, if that is cheap. */
+async function complaintAbout(words: readonly string[], name: string): Promise<string | undefined> {
+  const [program, command, script = '', ...rest] = words;
+  const line = words.join(' ');
+  if (program === 'unsinkable') return await complaintAboutUnsinkable(words.slice(1), name);
+  if (program === 'npx' && command === 'vitest' && script === 'run') {
+    const missing = rest.find((path) => !existsSync(path));
+    return missing && `${line}: there is no ${missing}`;
+  }
+  if (program === 'npm' && words.length === 2 && ['ci', 'cit', 'pack'].includes(command!)) return;
+  if (program !== 'npm' || command !== 'run') return `${line}: this test does not know it`;
+  if (!(script in scripts)) return `${line}: there is no such script`;
+  const [separator, ...args] = rest;
+  if (separator === undefined) return;
+  if (separator !== '--') return `${line}: -- is missing`;
+  if (script === 'chaos') return await complaintAboutChaos(args);
+  if (script === 'mutants') return await complaintAboutMutants(args);
+  return `${line}: this test does not know its arguments`;
+}
+
+/** Runs a command line of the package; what serves is awaited and left running. */
+async function complaintAboutUnsinkable(
+  args: readonly string[],
+  name: string,
+): Promise<string | undefined> {
+  const command = args.map((word) => withFreeEndpoints(word, name));
+  const [role] = command;
+  if (role === 'broker' || role === 'worker') {
+    await start(command).stdout(new RegExp(`^ready ${role} \\S+\n`));
+    return;
+  }
+  const { code, stderr } = await run(command);
+  return code === 0 ? undefined : stderr;
+}
+
+/** A replay is run as it is, a suite with a few schedules. */
+async function complaintAboutChaos(args: readonly string[]): Promise<string | undefined> {
+  const { stdout } = await run(['chaos', '--help']);
+  const unknown = unknownOption(args, stdout);
+  if (unknown !== undefined) return unknown;
+  const few = [args[0]!, '--schedules', '20', '--seed', '1'];
+  const { code, stderr } = await run(['chaos', ...(args.includes('--replay') ? args : few)]);
+  return code === 0 ? undefined : stderr;
+}
+
+async function complaintAboutMutants(args: readonly string[]): Promise<string | undefined> {
+  const { stdout } = await promisify(execFile)(process.execPath, ['scripts/mutants.js', '--help']);
+  const patch = `test/mutants/${args[0]}.patch`;
+  return existsSync(patch) ? unknownOption(args, stdout) : `there is no ${patch}`;
+}
+
+function unknownOption(words: readonly string[], help: string): string | undefined {
+  const unknown = words.find((word) => word.startsWith('--') && !help.includes(`${word} `));
+  return unknown && `there is no option ${unknown}`;
+}
+
+// Tables
+
+/** The cells of the first table under a heading; `bare`: without the backticks around whole cells. */
+function tableUnder(page: string, heading: string, bare = true): string[][] {
+  const [, section = ''] = page.split(new RegExp(`^#+ ${heading}$`, 'm'));
+  const [table] = section.match(/^\|[^]*?(?=\n\n)/m) ?? [];
+  if (table === undefined) throw new Error(`there is no table under '${heading}'`);
+  const rows = table.split('\n').slice(2);
+  const cells = rows.map((row) =>
+    row
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+  return bare ? cells.map((row) => row.map((cell) => cell.replace(/^`([^`]*)`$/, '$1'))) : cells;
+}
+
+function namesUnder(page: string, heading: string): string[] {
+  return tableUnder(page, heading)
+    .map(([name]) => name!)
+    .toSorted();
+}
+
+function invariantsInDocs(): string[] {
+  return namesUnder(readFileSync('docs/fault-injection.md', 'utf8'), 'Invariants');
+}
+
+/** A default as the tables write it. */
+function shownDefault(name: string, value: unknown): string {
+  if (value === undefined) return 'none';
+  if (typeof value === 'string') return value;
+  if (typeof value !== 'number') throw new Error(`${name}: how is such a default written?`);
+  if (name.endsWith('Bytes')) return `${value / 1024 / 1024} MiB`;
+  return value.toLocaleString('en');
+}
+
+// Code
+
+/** What a pattern finds, each once, in order of appearance. */
+function quoted(text: string, pattern: RegExp): string[] {
+  return [...new Set([...text.matchAll(pattern)].map((match) => match[1]!))];
+}
+
+/** The invariants that may catch a mutant, by the first line of its patch. */
+function caughtBy(mutant: string): string[] {
+  const [first = ''] = readFileSync(`test/mutants/${mutant}.patch`, 'utf8').split('\n');
+  return first.replace('Caught by: ', '').split('; ');
+}
+
+function eventsOf(source: string, union: string): string[] {
+  const [, declaration = ''] = source.split(`export type ${union} =`);
+  return quoted(declaration.split('};\n')[0]!, /type: '(\w+)'/g).toSorted();
+}
+
+/** The words of all unions whose name ends in Reason or Refusal. */
+function reasonsOf(source: string): string[] {
+  const unions = source.matchAll(/export type \w+(?:Reason|Refusal) =([^;]*);/g);
+  return [...unions].flatMap(([, union]) => quoted(union!, /\| '(\w+)'/g));
+}
+
+/** The anchors that GitHub makes of a page's headings. */
+function anchorsOf(file: string): string[] {
+  const headings = quoted(readFileSync(file, 'utf8'), /^#+ (.+)$/gm);
+  return headings.map((heading) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\s-]/g, '')
+      .replaceAll(' ', '-'),
+  );
+}

@@ -1,0 +1,127 @@
+/** The deadlines of sessions: who beats, who expires, who waits. */
+import { describe, expect, test } from 'vitest';
+import type { PendingRequest } from '../../src/majordomo/requests.ts';
+import { RequestBook } from '../../src/majordomo/requests.ts';
+import { SessionTable, type Session } from '../../src/majordomo/sessions.ts';
+
+const SETTINGS = { heartbeatInterval: 100, heartbeatLiveness: 3 };
+const READY = { type: 'ready', dialect: 'mdp0.2', service: 'echo' } as const;
+
+function tableOf(...addresses: string[]): { table: SessionTable; sessions: Session[] } {
+  const table = new SessionTable(SETTINGS);
+  return { table, sessions: addresses.map((address) => table.register(0, address, READY)) };
+}
+
+function anyRequest(): PendingRequest {
+  const book = new RequestBook({ queueLimit: 1, queueBytes: 1000, requestTtl: 1000 });
+  return book.accept(0, 'client', {
+    type: 'request',
+    dialect: 'mdp0.2',
+    service: 'echo',
+    body: [],
+  })!;
+}
+
+function keepBusy(table: SessionTable, session: Session, timeoutAt: number): void {
+  session.dispatch = { tag: 'tag', request: anyRequest(), startedAt: 0, timeoutAt };
+  table.leaveWaiting(session);
+  table.reschedule(session);
+}
+
+describe('deadlines', () => {
+  test('a silent session is beaten to each interval, and expires after interval × liveness', () => {
+    const { table } = tableOf('worker');
+    const due: [number, string][] = [];
+    for (let now = table.nextDue; now <= 300; now = table.nextDue) {
+      const taken = table.takeDue(now)!;
+      due.push([now, taken.due]);
+      if (taken.due !== 'beat') table.remove(taken.session);
+    }
+    expect(due).toEqual([
+      [100, 'beat'],
+      [200, 'beat'],
+      [300, 'expired'],
+    ]);
+    expect(table.nextDue).toBe(Infinity);
+  });
+
+  test('nothing is due before its time', () => {
+    const { table } = tableOf('worker');
+    expect(table.takeDue(99)).toBeUndefined();
+  });
+
+  test('a sign of life moves the expiry, and takes a notice back', () => {
+    const { table, sessions } = tableOf('worker');
+    table.noticed(10, sessions[0]!, 30);
+    expect(table.nextDue).toBe(40);
+    table.heard(20, sessions[0]!);
+    expect(table.nextDue).toBe(100);
+    expect(sessions[0]!.heartbeat.expiresAt).toBe(320);
+  });
+
+  test('a notice ends a session after the grace, and a second one does not prolong it', () => {
+    const { table, sessions } = tableOf('worker');
+    table.noticed(10, sessions[0]!, 30);
+    table.noticed(20, sessions[0]!, 30);
+    expect(table.takeDue(40)).toEqual({ session: sessions[0], due: 'gone' });
+  });
+
+  test('a busy session is beaten to, expires, and has a deadline for its request', () => {
+    const { table, sessions } = tableOf('beats', 'is late');
+    const [beats, late] = sessions as [Session, Session];
+    keepBusy(table, beats, 500);
+    keepBusy(table, late, 150);
+    expect(table.takeDue(100)).toEqual({ session: beats, due: 'beat' });
+    expect(table.takeDue(100)).toEqual({ session: late, due: 'beat' });
+    expect(table.takeDue(150)).toEqual({ session: late, due: 'attemptTimeout' });
+    expect(table.takeDue(300)).toEqual({ session: beats, due: 'expired' });
+  });
+
+  test('forgiving gives all one more interval, and shortens nothing', () => {
+    const { table, sessions } = tableOf('silent', 'heard');
+    table.heard(290, sessions[1]!);
+    table.forgive(1000);
+    expect(sessions.map(({ heartbeat }) => heartbeat.expiresAt)).toEqual([1100, 1100]);
+    table.heard(1000, sessions[1]!);
+    table.forgive(1001);
+    expect(sessions[1]!.heartbeat.expiresAt).toBe(1300);
+  });
+});
+
+describe('the waiting line', () => {
+  test('gives work to who has waited longest', () => {
+    const { table, sessions } = tableOf('a', 'b', 'c');
+    expect(table.nextWaiting('echo')).toBe(sessions[0]);
+    table.leaveWaiting(sessions[0]!);
+    table.await(sessions[0]!);
+    expect(table.nextWaiting('echo')).toBe(sessions[1]);
+  });
+
+  test('holds neither who is busy nor whose queue is full', () => {
+    const { table, sessions } = tableOf('busy', 'full');
+    keepBusy(table, sessions[0]!, 500);
+    table.leaveWaiting(sessions[1]!);
+    sessions[1]!.writable = false;
+    for (const session of sessions) table.await(session);
+    expect(table.nextWaiting('echo')).toBeUndefined();
+  });
+
+  test('of a service goes with its last session', () => {
+    const { table, sessions } = tableOf('a', 'b');
+    table.remove(sessions[0]!);
+    expect(table.offers('echo')).toBe(true);
+    expect(table.nextWaiting('echo')).toBe(sessions[1]);
+    table.remove(sessions[1]!);
+    expect(table.offers('echo')).toBe(false);
+    expect([table.size, table.nextDue]).toEqual([0, Infinity]);
+  });
+});
+
+test('removing a session does not touch its successor under the same address', () => {
+  const { table, sessions } = tableOf('worker');
+  table.remove(sessions[0]!);
+  const successor = table.register(5, 'worker', READY);
+  table.remove(sessions[0]!);
+  expect(table.of('worker')).toBe(successor);
+  expect(table.nextDue).toBe(105);
+});

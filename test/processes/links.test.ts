@@ -1,0 +1,209 @@
+/** Bad networks between real sockets: every link through a chaos proxy, and the history is judged. */
+import { describe, expect, test } from 'vitest';
+import { HEARTBEATS, Links, Traffic, until, type LinksOptions } from './links.ts';
+import type { ChaosProxy } from '../../src/testing/chaos-proxy.ts';
+import type { HistoryReport } from '../../src/testing/history.ts';
+import { pickFault, sum } from './link-faults.ts';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const EXPIRY = HEARTBEATS.heartbeatInterval * HEARTBEATS.heartbeatLiveness;
+
+/** Three workers and two clients, in full swing. */
+async function startAll(
+  sizeOf: () => number = () => 200,
+  options: LinksOptions = {},
+  concurrency = 3,
+): Promise<{ links: Links; traffic: Traffic }> {
+  const links = await Links.open(options);
+  for (let count = 0; count < 3; count++) await links.startWorker();
+  for (let count = 0; count < 2; count++) await links.startClient();
+  const traffic = new Traffic(links, sizeOf, concurrency);
+  await traffic.progress(5);
+  return { links, traffic };
+}
+
+/** Ends the traffic after some more of it in peace: every request of it was replied to. */
+async function finish({ links, traffic }: Awaited<ReturnType<typeof startAll>>): Promise<HistoryReport> {
+  links.heal();
+  await traffic.progress(5);
+  await traffic.stop();
+  const report = await links.judge();
+  expect(report).toMatchObject({ replied: report.requested, failed: {}, violations: [] });
+  return report;
+}
+
+describe('slow links', () => {
+  test('latency and jitter: requests take longer, and nobody is lost', async () => {
+    const all = await startAll();
+    const latency = 15;
+    for (const proxy of all.links.proxies) proxy.shape({ latency, jitter: 10 });
+    await all.traffic.progress(4);
+    const began = performance.now();
+    await all.traffic.progress(4);
+    // Two links there, two back; at most three requests of a client were on their way before.
+    expect(performance.now() - began).toBeGreaterThan(4 * latency);
+    const report = await finish(all);
+    expect(all.links.of('workerLost')).toEqual([]);
+    expect(report.repeated).toBe(0);
+  });
+
+  test('little bandwidth: payloads arrive whole, if late', async () => {
+    const all = await startAll(() => 16 * KiB);
+    for (const proxy of all.links.proxies) proxy.shape({ bandwidth: 300 });
+    await all.traffic.progress(2);
+    const began = performance.now();
+    await all.traffic.progress(4);
+    expect(performance.now() - began).toBeGreaterThan((16 * KiB) / 300);
+    await finish(all);
+  });
+
+  test('paused and resumed within the expiry: nothing is lost', async () => {
+    const all = await startAll();
+    const { links, traffic } = all;
+    for (let round = 0; round < 5; round++) {
+      for (const proxy of links.proxies) proxy.pause();
+      await until(() => links.proxies.some(({ heldBytes }) => heldBytes > 200));
+      for (const proxy of links.proxies) proxy.resume();
+      await traffic.progress(3);
+    }
+    const report = await finish(all);
+    expect(links.of('workerLost')).toEqual([]);
+    expect(report.repeated).toBe(0);
+  });
+});
+
+describe('broken links', () => {
+  test('all reset in mid-traffic, again and again', async () => {
+    const all = await startAll();
+    const { links, traffic } = all;
+    for (let round = 0; round < 10; round++) {
+      await until(() => links.proxies.every(({ connections }) => connections > 0));
+      for (const proxy of links.proxies) expect(proxy.reset()).toBeGreaterThan(0);
+      await traffic.progress(2);
+    }
+    await finish(all);
+    expect(sum(links.proxies, 'reset')).toBeGreaterThanOrEqual(10 * 5);
+  });
+
+  test('reset half: the broker keeps a dead connection until it is taken over', async () => {
+    const all = await startAll();
+    const { links, traffic } = all;
+    for (let round = 0; round < 6; round++) {
+      for (const proxy of links.proxies) {
+        await until(() => proxy.reset({ side: 'client' }) > 0);
+      }
+      await traffic.progress(2);
+    }
+    await finish(all);
+  });
+
+  test.each(['up', 'down'] as const)('cut in mid-frame, %s', async (direction) => {
+    const all = await startAll(() => 64 * KiB);
+    const { links, traffic } = all;
+    for (let round = 0; round < 4; round++) {
+      const before = sum(links.proxies, 'cut');
+      for (const proxy of links.proxies) {
+        proxy.cutAfter(Math.ceil(links.random() * 60 * KiB), direction);
+      }
+      await until(() => sum(links.proxies, 'cut') === before + links.proxies.length);
+      await traffic.progress(1);
+    }
+    await finish(all);
+  });
+});
+
+describe('dead links', () => {
+  test.each(['up', 'down'] as const)('of workers, held %s beyond the expiry', async (direction) => {
+    const all = await startAll();
+    const { links, traffic } = all;
+    const held = links.workers.slice(0, 2);
+    for (const { proxy } of held) proxy.pause(direction);
+    const isLost = (): boolean =>
+      direction === 'up'
+        ? links.of('workerLost').filter(({ reason }) => reason === 'expired').length >= 2
+        : held.every(({ told }) =>
+            told.some((event) => event.type === 'brokerLost' && event.reason === 'silent'),
+          );
+    await until(isLost);
+    await traffic.progress(2); // the third one does all the work
+    for (const { proxy } of held) proxy.resume();
+    await finish(all);
+  });
+
+  test.each(['up', 'down'] as const)('of clients, held %s beyond a try', async (direction) => {
+    const client = { attemptTimeout: 2 * EXPIRY };
+    const all = await startAll(undefined, { client });
+    const { links } = all;
+    for (const { proxy } of links.clients) proxy.pause(direction);
+    const { accepted } = links.broker.status().requests;
+    await until(() => links.clients.every(({ told }) => told.some(({ type }) => type === 'retry')));
+    if (direction === 'up') expect(links.broker.status().requests.accepted).toBeLessThan(accepted + 6);
+    for (const { proxy } of links.clients) proxy.resume();
+    await finish(all);
+  });
+
+  test('new connections accepted and then stalled', async () => {
+    const all = await startAll(undefined, { client: { attemptTimeout: 2 * EXPIRY } });
+    const { links, traffic } = all;
+    const stalled: ChaosProxy[] = [links.workers[0]!, links.workers[1]!, links.clients[0]!].map(
+      ({ proxy }) => proxy,
+    );
+    for (const proxy of stalled) {
+      proxy.stall();
+      proxy.reset();
+    }
+    // More than one connection each: they give up what is stalled, and try anew.
+    await until(() => stalled.every(({ counters }) => counters.stalled > 1));
+    for (const proxy of stalled) proxy.forward();
+    await traffic.progress(2);
+    await finish(all);
+  });
+});
+
+describe('storms', () => {
+  test('of all faults, from one seed', async () => {
+    const all = await startAll(undefined, { seed: 20260401, client: { attemptTimeout: 2 * EXPIRY } });
+    const { links, traffic } = all;
+    const seen = new Set<string>();
+    const end = performance.now() + 5000;
+    while (performance.now() < end) {
+      const fault = pickFault(links.random);
+      seen.add(fault.name);
+      for (const proxy of links.proxies) if (links.random() < 0.5) fault.strike(proxy, links.random);
+      // Half of the faults meet the traffic alone, the others the next fault.
+      if (links.random() < 0.5) await heldFor(links.random() * 1.5 * EXPIRY);
+      if (links.random() < 0.5) links.heal();
+    }
+    const report = await finish(all);
+    expect(seen.size).toBeGreaterThan(6);
+    expect(report.replied).toBeGreaterThan(50);
+  });
+
+  test('of resets and cuts, with bodies of megabytes', async () => {
+    const bodies = [1, 2, 4, 8].map((size) => size * MiB);
+    let next = 0;
+    const all = await startAll(() => bodies[next++ % bodies.length]!, {
+      client: { attemptTimeout: 1500 },
+      broker: { attemptTimeout: 1500 },
+    });
+    const { links, traffic } = all;
+    for (let round = 0; round < 4; round++) {
+      const { proxy } = links.workers[round % 3]!;
+      proxy.cutAfter(Math.ceil(links.random() * MiB), round % 2 === 0 ? 'up' : 'down');
+      const client = links.clients[round % 2]!;
+      await until(() => client.proxy.heldBytes > 0);
+      client.proxy.reset();
+      await until(() => proxy.counters.cut > 0);
+      await traffic.progress(1);
+    }
+    await finish(all);
+    expect(sum(links.proxies, 'bytesLost')).toBeGreaterThan(0);
+    expect(sum(links.proxies, 'cut')).toBeGreaterThanOrEqual(3);
+  });
+});
+
+/** How long a fault lasts is the fault itself here: there is no condition to wait for. */
+async function heldFor(milliseconds: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
