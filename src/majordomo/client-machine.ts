@@ -70,6 +70,8 @@ export interface ClientSettings extends BackoffSettings {
   readonly lanes: number;
   readonly queueLimit: number;
   readonly queueBytes: number;
+  /** Milliseconds that a try may take after its link broke. */
+  readonly noticeGrace: number;
   /** Bytes of partials collected for a request that does not stream them. */
   readonly replyBufferBytes: number;
   readonly random: Random;
@@ -174,12 +176,16 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   }
 
   /**
-   * The link broke; the socket reconnects by itself. Whether the request was lost with it only time can
-   * tell, and trying at once could run it twice without need. But a reply in parts may have lost some.
+   * The link broke; the socket reconnects by itself, under its old address. Either the broker died, and
+   * the request with it, or it lives and the reply may still come: the try gets a grace. A reply in
+   * parts gets none, as some may be lost.
    */
   handlePeerGone(now: Instant, port: ClientPort): void {
     const request = this.#lanes.of(port)?.request;
-    if (request === undefined || !hasPartials(request.call.dialect)) return;
+    if (request === undefined) return;
+    if (!hasPartials(request.call.dialect)) {
+      return this.#step(request, Math.min(request.stepAt, now + this.#settings.noticeGrace));
+    }
     if (this.#mayRetry(request)) return this.#giveUpTry(now, request);
     this.#fail(
       now,

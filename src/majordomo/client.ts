@@ -2,6 +2,7 @@
 import { framesOf, type Body } from '../core/body.ts';
 import {
   ClosedError,
+  InvalidArgumentError,
   NotReadyError,
   RequestError,
   UnsinkableError,
@@ -157,7 +158,7 @@ export class MajordomoClient extends EventSource<ClientEvent> {
     if (this.#options.protocol === 'mdp0.1') {
       const message =
         "MDP 0.1 has no partial replies: create the client with protocol 'auto' or 'mdp0.2'";
-      throw new UnsinkableError('ERR_INVALID_OPTION', message);
+      throw new InvalidArgumentError('ERR_INVALID_OPTION', message);
     }
     const limit = this.#options.streamBufferBytes;
     const parts = new PartStream(limit);

@@ -69,9 +69,12 @@ export type ClientProtocol = 'auto' | Dialect;
 export interface ClientOptions extends CommonOptions {
   /** Default `auto`: 0.2 for `stream`, 0.1 otherwise. */
   readonly protocol?: ClientProtocol;
-  /** Milliseconds for a whole request, with all its retries. Default 10,000. */
+  /** Milliseconds for a whole request, with all its retries. Default 30,000. */
   readonly timeout?: number;
-  /** Milliseconds for one try. Default: `timeout` shared out evenly over `retries` + 1 tries. */
+  /**
+   * Milliseconds for one try: a handler that takes longer is run again. Default: `timeout` shared out
+   * evenly over `retries` + 1 tries.
+   */
   readonly attemptTimeout?: number | undefined;
   /** How often a request is tried again on a new socket. Default 3. */
   readonly retries?: number;
@@ -79,6 +82,11 @@ export interface ClientOptions extends CommonOptions {
   readonly backoff?: number;
   /** Milliseconds that no retry waits longer than. Default 2,000. */
   readonly backoffLimit?: number;
+  /**
+   * Milliseconds that a try may still take after its link broke, where the platform tells: a broker that
+   * died lost the request, one that lives may still reply. Default 1,000.
+   */
+  readonly noticeGrace?: number;
   /** Requests in flight, each on a socket of its own: stock MDP has no ids. Default 32, at most 256. */
   readonly lanes?: number;
   /** Requests that wait for a lane. More are refused with `ERR_QUEUE_FULL`. Default 10,000. */
@@ -146,11 +154,12 @@ export const workerRules: Rules<WorkerOptions> = {
 export const clientRules: Rules<ClientOptions> = {
   ...commonRules,
   protocol: oneOf<ClientProtocol>('auto', ['auto', 'mdp0.1', 'mdp0.2']),
-  timeout: milliseconds(10_000, 1, true),
+  timeout: milliseconds(30_000, 1, true),
   attemptTimeout: optionalMilliseconds,
   retries: count(3, 0),
   backoff: milliseconds(50),
   backoffLimit: milliseconds(2000),
+  noticeGrace: milliseconds(1000, 0),
   lanes: such(
     32,
     'a whole number from 1 to 256',

@@ -207,6 +207,7 @@ const clientSettings: ClientSettings = {
   replyBufferBytes: 20,
   backoff: 10,
   backoffLimit: 40,
+  noticeGrace: 15,
   random: () => 0.5,
 };
 

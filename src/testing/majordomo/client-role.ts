@@ -70,6 +70,7 @@ export class ClientRole {
       replyBufferBytes,
       backoff: 20,
       backoffLimit: 200,
+      noticeGrace: 60,
       random: world.random,
     };
     const process = world.start(this.name, this.#stage.processOptions());

@@ -1,0 +1,284 @@
+/** One machine on a recording outbox, driven by hand: what the stories are told with. */
+import { decodeText, encodeText } from '../../src/core/frames.ts';
+import type { Address, Frames, Instant, Machine, Outbox } from '../../src/core/machine.ts';
+import { BrokerMachine, type BrokerSettings } from '../../src/majordomo/broker-machine.ts';
+import type { BrokerEvent } from '../../src/majordomo/broker-events.ts';
+import {
+  ClientMachine,
+  type ClientCall,
+  type ClientEvent,
+  type ClientPort,
+  type ClientSettings,
+  type RequestCall,
+} from '../../src/majordomo/client-machine.ts';
+import type {
+  BrokerInput,
+  BrokerOutput,
+  ClientInput,
+  ClientOutput,
+  Command,
+  Dialect,
+  WorkerInput,
+  WorkerOutput,
+} from '../../src/majordomo/commands.ts';
+import { decodeFailure } from '../../src/majordomo/error-body.ts';
+import {
+  WorkerMachine,
+  type WorkerCall,
+  type WorkerEvent,
+  type WorkerPort,
+  type WorkerSettings,
+} from '../../src/majordomo/worker-machine.ts';
+
+export const body = (...texts: string[]): Frames => texts.map(encodeText);
+
+/** A body as text: a failure by its code. */
+export function textOf(frames: Frames): string {
+  return decodeFailure(frames)?.code ?? frames.map(decodeText).join('|');
+}
+
+/** Runs the machine's own deadlines on the way to wherever time goes. */
+class Actor<Port extends string, Input, Output extends Command, Call, Event> {
+  now: Instant = 0;
+  readonly sent: { readonly to: string; readonly command: Output }[] = [];
+  readonly events: Event[] = [];
+  /** `open lane-0 tcp://a`, `close lane-0`. */
+  readonly sockets: string[] = [];
+  /** Peers, or ports of a DEALER, whose queue is full. */
+  readonly full = new Set<string>();
+  readonly machine: Machine<Port, Input, Call>;
+
+  constructor(build: (outbox: Outbox<Port, Output, Event>) => Machine<Port, Input, Call>) {
+    this.machine = build({
+      open: (port, endpoint) => void this.sockets.push(`open ${port} ${endpoint}`),
+      close: (port, flush) => void this.sockets.push(`close ${port}${flush ? ' flushed' : ''}`),
+      send: (port, address, command) => {
+        const to = address === '' ? port : address;
+        if (this.full.has(to)) return false;
+        this.sent.push({ to, command });
+        return true;
+      },
+      store: () => {},
+      emit: (event) => void this.events.push(event),
+    });
+  }
+
+  /** Time passes. */
+  wait(milliseconds: number): void {
+    const until = this.now + milliseconds;
+    while (this.machine.nextTimeout <= until) {
+      this.now = Math.max(this.now, this.machine.nextTimeout);
+      this.machine.handleTimeout(this.now);
+    }
+    this.now = until;
+  }
+
+  /** The process is stopped: time passes and nothing is handled until its end. */
+  sleep(milliseconds: number): void {
+    this.now += milliseconds;
+    if (this.machine.nextTimeout <= this.now) this.machine.handleTimeout(this.now);
+  }
+
+  call(call: Call): void {
+    this.machine.handleCall(this.now, call);
+  }
+
+  /** What was emitted of one type since it was last asked. */
+  took<Type extends (Event extends { type: infer Name } ? Name : never)>(
+    type: Type,
+  ): Extract<Event, { type: Type }>[] {
+    const isTaken = (event: Event): event is Extract<Event, { type: Type }> =>
+      (event as { type: unknown }).type === type;
+    const taken = this.events.filter(isTaken);
+    this.events.splice(0, this.events.length, ...this.events.filter((event) => !isTaken(event)));
+    return taken;
+  }
+}
+
+const REPLY_BUFFER = 50;
+
+export class BrokerStory extends Actor<
+  'peers',
+  BrokerInput,
+  BrokerOutput,
+  { type: 'drain' | 'stop' },
+  BrokerEvent
+> {
+  declare readonly machine: BrokerMachine;
+
+  constructor(settings: Partial<BrokerSettings> = {}) {
+    super(
+      (outbox) =>
+        new BrokerMachine(outbox, {
+          heartbeatInterval: 100,
+          heartbeatLiveness: 3,
+          maxAttempts: 3,
+          attemptTimeout: 5000,
+          requestTtl: 10_000,
+          queueLimit: 100,
+          queueBytes: 100_000,
+          workerLimit: 10,
+          replyBufferBytes: REPLY_BUFFER,
+          noticeGrace: 30,
+          random: () => 0,
+          ...settings,
+        }),
+    );
+  }
+
+  hear(from: Address, command: BrokerInput): void {
+    this.machine.handleCommand(this.now, 'peers', from, command);
+  }
+  ready(worker: Address, service = 'echo', dialect: Dialect = 'mdp0.2'): void {
+    this.hear(worker, { type: 'ready', dialect, service });
+  }
+  request(client: Address, text: string, service = 'echo', dialect: Dialect = 'mdp0.2'): void {
+    this.hear(client, { type: 'request', dialect, service, body: body(text) });
+  }
+  /** The worker answers what it was given last. */
+  answer(worker: Address, text: string, final = true): void {
+    const given = this.sent.findLast(
+      ({ to, command }) => to === worker && command.type === 'dispatch',
+    );
+    if (given?.command.type !== 'dispatch') throw new Error(`${worker} was given nothing`);
+    const { envelope, dialect } = given.command;
+    this.hear(worker, { type: 'result', dialect, envelope, body: body(text), final });
+  }
+  gone(peer: Address): void {
+    this.machine.handlePeerGone(this.now, 'peers', peer);
+  }
+  disconnect(worker: Address): void {
+    this.hear(worker, { type: 'disconnect', dialect: 'mdp0.2' });
+  }
+  /** Beats that keep these workers alive while time passes. */
+  waitWith(workers: readonly Address[], milliseconds: number): void {
+    for (let waited = 0; waited < milliseconds; waited += 100) {
+      this.wait(Math.min(100, milliseconds - waited));
+      for (const worker of workers) this.hear(worker, { type: 'heartbeat', dialect: 'mdp0.2' });
+    }
+  }
+  /** `worker < text` for what was given out, `client = text` for replies, `…` after partials. */
+  get traffic(): string[] {
+    return this.sent.flatMap(({ to, command }) => {
+      if (command.type === 'dispatch') return [`${to} < ${textOf(command.body)}`];
+      if (command.type === 'disconnect') return [`${to} disconnect`];
+      if (command.type === 'heartbeat') return [];
+      return [`${to} = ${textOf(command.body)}${command.final ? '' : ' …'}`];
+    });
+  }
+}
+
+export class WorkerStory extends Actor<
+  WorkerPort,
+  WorkerInput,
+  WorkerOutput,
+  WorkerCall,
+  WorkerEvent
+> {
+  declare readonly machine: WorkerMachine;
+  dialect: Dialect;
+
+  constructor(settings: Partial<WorkerSettings> = {}) {
+    super(
+      (outbox) =>
+        new WorkerMachine(outbox, {
+          service: 'echo',
+          protocol: 'auto',
+          heartbeatInterval: 100,
+          heartbeatLiveness: 3,
+          reconnectInterval: 50,
+          reconnectLimit: 200,
+          replyBufferBytes: REPLY_BUFFER,
+          random: () => 1,
+          ...settings,
+        }),
+    );
+    this.dialect = settings.protocol === 'mdp0.1' ? 'mdp0.1' : 'mdp0.2';
+  }
+
+  connect(...endpoints: string[]): void {
+    this.call({ type: 'connect', endpoints });
+  }
+  hear(command: WorkerInput): void {
+    this.machine.handleCommand(this.now, 'broker', '', command);
+  }
+  beat(): void {
+    this.hear({ type: 'heartbeat', dialect: this.dialect });
+  }
+  give(text: string, tag = 'tag'): void {
+    this.hear({ type: 'dispatch', dialect: this.dialect, envelope: body(tag), body: body(text) });
+  }
+  /** What was said but heartbeats, as `ready 0.2` or `result text`. */
+  get said(): string[] {
+    return this.sent.flatMap(({ command }) => {
+      if (command.type === 'heartbeat') return [];
+      if (command.type !== 'result') return [`${command.type} ${command.dialect.slice(3)}`];
+      return [`result ${textOf(command.body)}${command.final ? '' : ' …'}`];
+    });
+  }
+}
+
+export class ClientStory extends Actor<
+  ClientPort,
+  ClientInput,
+  ClientOutput,
+  ClientCall,
+  ClientEvent
+> {
+  declare readonly machine: ClientMachine;
+  #id = 0;
+
+  constructor(settings: Partial<ClientSettings> = {}) {
+    super(
+      (outbox) =>
+        new ClientMachine(outbox, {
+          lanes: 2,
+          queueLimit: 10,
+          queueBytes: 1000,
+          replyBufferBytes: REPLY_BUFFER,
+          backoff: 100,
+          backoffLimit: 300,
+          random: () => 1,
+          ...settings,
+        }),
+    );
+  }
+
+  connect(...endpoints: string[]): void {
+    this.call({ type: 'connect', endpoints });
+  }
+  request(text: string, options: Partial<RequestCall> = {}): number {
+    const id = this.#id++;
+    this.call({
+      type: 'request',
+      id,
+      service: 'echo',
+      body: body(text),
+      dialect: 'mdp0.2',
+      streaming: false,
+      timeout: 10_000,
+      attemptTimeout: 1000,
+      retries: 3,
+      ...options,
+    });
+    return id;
+  }
+  cancel(id: number): void {
+    this.call({ type: 'cancel', id, reason: 'enough' });
+  }
+  hear(port: ClientPort, reply: Frames, final = true, dialect: Dialect = 'mdp0.2'): void {
+    const command = { type: 'reply', dialect, service: 'echo', body: reply, final } as const;
+    this.machine.handleCommand(this.now, port, '', command);
+  }
+  /** `lane-0 < text`. */
+  get asked(): string[] {
+    return this.sent.map(({ to, command }) => `${to} < ${textOf(command.body)}`);
+  }
+  /** `0 = text` or `0 ! ERR_…`, in the order of the outcomes. */
+  get outcomes(): string[] {
+    return this.events.flatMap((event) => {
+      if (event.type === 'reply') return [`${event.id} = ${textOf(event.body)}`];
+      return event.type === 'failed' ? [`${event.id} ! ${event.code}`] : [];
+    });
+  }
+}
