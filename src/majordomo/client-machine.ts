@@ -97,7 +97,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   readonly #outbox: Outbox<ClientPort, ClientOutput, ClientEvent>;
   readonly #settings: ClientSettings;
   readonly #state: {
-    phase: 'open' | 'draining' | 'drained';
+    phase: 'open' | 'draining' | 'stopping' | 'drained';
     readonly requests: Map<RequestId, ClientRequest>;
     readonly waiting: BoundedQueue<ClientRequest>;
     /** Rested and due, before all that wait. */
@@ -167,7 +167,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
         if (this.#state.phase === 'open') this.#state.phase = 'draining';
         return this.#finishDraining();
       case 'stop':
-        if (this.#state.phase === 'open') this.#state.phase = 'draining';
+        if (this.#state.phase !== 'drained') this.#state.phase = 'stopping';
         for (const request of this.#state.requests.values()) {
           this.#fail(now, request, 'ERR_CANCELLED', 'the client was closed before a reply came');
         }
@@ -320,10 +320,11 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   #timeOut(now: Instant, request: ClientRequest): void {
     const { timeout, service } = request.call;
     const tries = request.attempts === 1 ? '1 try' : `${request.attempts} tries`;
+    const limit = request.deadlineAt <= now ? `within ${timeout} ms` : 'and no try is left';
     const message =
       request.attempts === 0
         ? `no lane became free for '${service}' within ${timeout} ms: raise lanes or timeout`
-        : `no reply from '${service}' after ${tries} within ${timeout} ms: is a broker there, and a worker?`;
+        : `no reply from '${service}' after ${tries} ${limit}: is a broker there, and a worker?`;
     this.#fail(now, request, 'ERR_REQUEST_TIMEOUT', message);
   }
 
@@ -369,7 +370,9 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   }
 
   #fillLanes(now: Instant): void {
-    const { retrying, waiting } = this.#state;
+    const { phase, retrying, waiting } = this.#state;
+    // What waits is about to be cancelled: no socket is opened for it.
+    if (phase === 'stopping') return;
     while (this.#lanes.hasFree) {
       const [retry] = retrying;
       if (retry !== undefined) retrying.delete(retry);
@@ -380,7 +383,8 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   }
 
   #finishDraining(): void {
-    if (this.#state.phase !== 'draining' || this.#state.requests.size > 0) return;
+    const { phase, requests } = this.#state;
+    if (phase === 'open' || phase === 'drained' || requests.size > 0) return;
     this.#state.phase = 'drained';
     this.#lanes.closeAll();
     this.#outbox.emit({ type: 'drained' });

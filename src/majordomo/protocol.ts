@@ -212,9 +212,9 @@ function decodeForWorker(frames: Frames): WorkerInput | string {
     case workerNumbers.dispatch:
       return withEnvelope(frames, at, 'dispatch', dialect, true);
     case workerNumbers.heartbeat:
-      return { type: 'heartbeat', dialect };
+      return frames.length === at ? { type: 'heartbeat', dialect } : 'frames after HEARTBEAT';
     case workerNumbers.disconnect:
-      return { type: 'disconnect', dialect };
+      return frames.length === at ? { type: 'disconnect', dialect } : 'frames after DISCONNECT';
     default:
       return 'unknown worker command';
   }

@@ -75,7 +75,7 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
   #turnEnding = false;
   #armedAt: Instant = Infinity;
   #disarm: (() => void) | undefined;
-  #closed: (() => void) | undefined;
+  readonly #closed: (() => void)[] = [];
   #isClosed = false;
 
   constructor(options: DriverOptions<Port, Input, Output, Call, Event>) {
@@ -108,9 +108,9 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
 
   /** Sends what is queued, closes every socket, then calls back. Nothing reaches the machine after. */
   close(done: () => void): void {
-    if (this.#isClosed) return done();
+    this.#closed.push(done);
+    if (this.#isClosed) return this.#finishClosing();
     this.#isClosed = true;
-    this.#closed = done;
     for (const port of this.#ports.keys()) this.#closePort(port, true);
     this.#arm();
     this.#finishClosing();
@@ -256,9 +256,7 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
     if (!this.#isClosed || this.#ports.size > 0 || this.#leaving.size > 0) return;
     this.#disarm?.();
     this.#disarm = undefined;
-    const closed = this.#closed;
-    this.#closed = undefined;
-    closed?.();
+    for (const done of this.#closed.splice(0)) done();
   }
 
   // Outgoing queues

@@ -24,19 +24,24 @@ describe('BoundedQueue', () => {
         let model: Item[] = [];
         const total = () => model.reduce((sum, { bytes }) => sum + bytes, 0);
         for (const [id, step] of steps.entries()) {
+          let actual: unknown;
+          let expected: unknown;
           if (step.type === 'push') {
             const item = { id, bytes: step.bytes };
             const fits = model.length < limit && total() + item.bytes <= byteLimit;
-            expect(queue.push(item, item.bytes)).toBe(fits);
+            actual = queue.push(item, item.bytes);
+            expected = fits;
             if (fits) model.push(item);
           } else if (step.type === 'shift') {
-            expect(queue.peek()).toBe(model[0]);
-            expect(queue.shift()).toBe(model.shift());
+            actual = [queue.peek(), queue.shift()];
+            expected = [model[0], model.shift()];
           } else {
             const item = model[step.index] ?? { id: -1, bytes: 0 };
-            expect(queue.delete(item)).toBe(model.includes(item));
+            actual = queue.delete(item);
+            expected = model.includes(item);
             model = model.filter((other) => other !== item);
           }
+          expect(actual).toEqual(expected);
           expect([...queue]).toEqual(model);
           expect(queue.size).toBe(model.length);
           expect(queue.bytes).toBe(total());

@@ -6,9 +6,17 @@ import { fingerprintOf } from '../../src/core/fingerprint.ts';
 
 const of = (state: unknown, now = 0): string => fingerprintOf(state, now);
 
+const at = (now: number) => ({ link: { beatAt: now + 5, expiresAt: now + 9 }, count: 3 });
+
+const ring = (count: number): object => {
+  const state = { count, self: {} as object, list: [] as object[] };
+  state.self = state;
+  state.list.push(state);
+  return state;
+};
+
 describe('instants', () => {
   test('enter relative to now, under any depth', () => {
-    const at = (now: number) => ({ link: { beatAt: now + 5, expiresAt: now + 9 }, count: 3 });
     fc.assert(
       fc.property(fc.double({ min: 0, max: 1e9, noNaN: true }), (now) => {
         expect(of(at(now), now)).toBe(of(at(0)));
@@ -67,12 +75,6 @@ describe('what differs has another fingerprint', () => {
 
 describe('any state', () => {
   test('may hold cycles', () => {
-    const ring = (count: number): object => {
-      const state = { count, self: {} as object, list: [] as object[] };
-      state.self = state;
-      state.list.push(state);
-      return state;
-    };
     expect(of(ring(1))).toBe(of(ring(1)));
     expect(of(ring(1))).not.toBe(of(ring(2)));
   });

@@ -22,6 +22,11 @@ import {
 import { seededRandom } from '../../src/core/random.ts';
 import { backoffDelay } from '../../src/core/retry.ts';
 
+const draw = (seed: number): number[] => {
+  const random = seededRandom(seed);
+  return Array.from({ length: 20 }, random);
+};
+
 describe('heartbeat', () => {
   const settings = { heartbeatInterval: 100, heartbeatLiveness: 3 };
 
@@ -84,11 +89,6 @@ describe('back-off', () => {
 });
 
 describe('seededRandom', () => {
-  const draw = (seed: number): number[] => {
-    const random = seededRandom(seed);
-    return Array.from({ length: 20 }, random);
-  };
-
   test('gives the same for the same seed, and something else for another', () => {
     fc.assert(
       fc.property(fc.integer(), (seed) => {

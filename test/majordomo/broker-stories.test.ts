@@ -1,8 +1,17 @@
 /** What a broker does in the situations that Majordomo is about, each told as a story. */
 import { describe, expect, test } from 'vitest';
 import { encodeText } from '../../src/core/frames.ts';
+import type { BrokerInput } from '../../src/majordomo/commands.ts';
 import { encodeFailure } from '../../src/majordomo/error-body.ts';
 import { body, BrokerStory } from './stories.ts';
+
+function busyBroker(): BrokerStory {
+  const broker = new BrokerStory({ requestTtl: 1000 });
+  broker.ready('w1');
+  broker.request('client', 'running');
+  broker.request('client', 'queued');
+  return broker;
+}
 
 describe('a worker is lost', () => {
   test('its request goes to the head of the queue, and to the next worker', () => {
@@ -35,6 +44,15 @@ describe('a worker is lost', () => {
       { worker: 'busy', reason: 'expired', held: true },
     ]);
     expect(broker.traffic).toEqual(['busy < work', 'busy disconnect', 'idle < work']);
+  });
+
+  test('silence ends each of them, whoever came before it is still heard', () => {
+    const broker = new BrokerStory();
+    broker.ready('heard');
+    broker.ready('silent 1');
+    broker.ready('silent 2');
+    broker.waitWith(['heard'], 300);
+    expect(broker.took('workerLost').map(({ worker }) => worker)).toEqual(['silent 1', 'silent 2']);
   });
 
   test('a request that costs too many workers is a dead letter', () => {
@@ -105,7 +123,8 @@ describe('a worker holds a request', () => {
     const broker = new BrokerStory({ attemptTimeout: 500 });
     broker.ready('hung');
     broker.request('client', 'work');
-    broker.waitWith(['hung'], 500);
+    broker.waitWith(['hung'], 400);
+    broker.wait(100);
     expect(broker.took('workerLost')).toMatchObject([{ reason: 'attemptTimeout', held: true }]);
     broker.ready('w2');
     broker.answer('hung', 'late');
@@ -162,6 +181,26 @@ describe('a worker holds a request', () => {
     broker.answer('w1', 'done');
     broker.answer('w1', 'done twice');
     expect(broker.took('replyRefused')).toHaveLength(4);
+    expect(broker.traffic).toEqual(['w1 < work', 'client = done']);
+  });
+
+  test('and no other can answer for it, even under the right tag', () => {
+    const broker = new BrokerStory();
+    broker.ready('w1');
+    broker.request('client', 'work');
+    const given = broker.sent.at(-1)!.command;
+    broker.ready('w2');
+    const envelope = given.type === 'dispatch' ? given.envelope : [];
+    const stolen = {
+      type: 'result',
+      dialect: 'mdp0.2',
+      envelope,
+      body: body('stolen'),
+      final: true,
+    };
+    broker.hear('w2', stolen as BrokerInput);
+    expect(broker.took('replyRefused')).toMatchObject([{ worker: 'w2', reason: 'stale' }]);
+    broker.answer('w1', 'done');
     expect(broker.traffic).toEqual(['w1 < work', 'client = done']);
   });
 
@@ -319,14 +358,6 @@ describe('bounds', () => {
 });
 
 describe('closing', () => {
-  function busyBroker(): BrokerStory {
-    const broker = new BrokerStory({ requestTtl: 1000 });
-    broker.ready('w1');
-    broker.request('client', 'running');
-    broker.request('client', 'queued');
-    return broker;
-  }
-
   test('drain fails what is queued, lets what runs finish, and says goodbye', () => {
     const broker = busyBroker();
     broker.call({ type: 'drain' });

@@ -74,6 +74,8 @@ describe('a fair queue', () => {
         let fresh: Queued[] = [];
         let round: string[] = [];
         const out: Queued[] = [];
+        const actual: unknown[] = [];
+        const model: unknown[] = [];
         for (const [id, { do: what, which }] of operations.entries()) {
           if (what === 'append') {
             const item = { id, client: `c${which}` };
@@ -83,7 +85,8 @@ describe('a fair queue', () => {
           } else if (what === 'take') {
             const client = round[0];
             const expected = returned[0] ?? fresh.find((item) => item.client === client);
-            expect(take(queue)).toBe(expected);
+            actual.push(take(queue));
+            model.push(expected);
             if (expected === undefined) continue;
             out.push(expected);
             if (returned.length === 0) round.push(round.shift()!);
@@ -96,10 +99,12 @@ describe('a fair queue', () => {
             returned = [...returned, item].toSorted((a, b) => a.id - b.id);
           } else {
             const item = [...returned, ...fresh][which] ?? { id: -1, client: 'nobody' };
-            expect(remove(queue, item)).toBe(item.id >= 0);
+            actual.push(remove(queue, item));
+            model.push(item.id >= 0);
             returned = returned.filter((other) => other !== item);
             fresh = fresh.filter((other) => other !== item);
           }
+          expect(actual).toEqual(model);
           round = round.filter((client) => fresh.some((item) => item.client === client));
           expect(new Set(itemsOf(queue))).toEqual(new Set([...returned, ...fresh]));
           expect(isEmpty(queue)).toBe(returned.length + fresh.length === 0);

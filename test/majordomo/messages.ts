@@ -29,10 +29,11 @@ export interface Choices {
   readonly envelope?: fc.Arbitrary<Frames>;
 }
 
+const type = <Type extends string>(name: Type): fc.Arbitrary<Type> => fc.constant(name);
+
 /** Any command that any Majordomo peer may say. */
 export function commands(choices: Choices = {}): fc.Arbitrary<Command> {
   const { service = services, dialect = dialects, envelope = envelopes('tag') } = choices;
-  const type = <Type extends string>(name: Type): fc.Arbitrary<Type> => fc.constant(name);
   const partial = { dialect: fc.constant<Dialect>('mdp0.2'), final: fc.constant(false) };
   const final = { dialect, final: fc.constant(true) };
   return fc.oneof(

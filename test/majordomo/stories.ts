@@ -238,6 +238,7 @@ export class ClientStory extends Actor<
           replyBufferBytes: REPLY_BUFFER,
           backoff: 100,
           backoffLimit: 300,
+          noticeGrace: 20,
           random: () => 1,
           ...settings,
         }),

@@ -6,7 +6,8 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, readlinkSync } from 'node:fs';
-import { afterEach, beforeEach, expect, vi } from 'vitest';
+import { isDeepStrictEqual } from 'node:util';
+import { afterEach, beforeEach, vi } from 'vitest';
 import { seededRandom } from '../../src/core/random.ts';
 import {
   MajordomoBroker,
@@ -23,6 +24,7 @@ import {
 } from '../../src/index.ts';
 import { ChaosProxy } from '../../src/testing/chaos-proxy.ts';
 import { checkHistory, type HistoryEntry, type HistoryReport } from '../../src/testing/history.ts';
+import { requireThat } from '../../src/testing/violation.ts';
 import { systemClock } from '../../src/transport/system-clock.ts';
 import { zeromqTransport, type ZeromqOptions } from '../../src/transport/zeromq.ts';
 
@@ -67,9 +69,9 @@ export async function until(condition: () => boolean, timeout = 10_000): Promise
   await vi.waitUntil(condition, { interval: 2, timeout });
 }
 
-/** Keeps the event loop for so many milliseconds, as a long computation does. */
-export function block(milliseconds: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+/** Lets the event loop go round once. */
+export async function turn(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
 }
 
 const open: Links[] = [];
@@ -86,7 +88,10 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const links of open.splice(0)) await links.close();
-  await vi.waitFor(() => expect(openHandles()).toEqual(before), { interval: 5, timeout: 5000 });
+  await until(() => isDeepStrictEqual(openHandles(), before)).catch((e) => {
+    console.log(JSON.stringify([before, openHandles()]));
+    throw e;
+  });
 });
 
 /** All shells of one test. They are closed with it. */
@@ -195,16 +200,22 @@ export class Links {
     }
   }
 
-  /** Waits until everybody is back and nothing is left over, and judges the history. */
-  async judge(): Promise<HistoryReport> {
+  /** Waits until everybody is back and nothing is left over, and judges the broker's books. */
+  async rest(): Promise<void> {
+    this.heal();
     await until(() => this.#isAtRest());
     this.#judgeSessions();
-    const { accepted, replied, failed, expired, cancelled } = this.broker.status().requests;
-    expect(replied + failed + expired + cancelled).toBe(accepted);
-    expect(this.broker.status()).toMatchObject({ queued: 0, queuedBytes: 0, inFlight: 0 });
-    expect(this.broker.status().events).toMatchObject({ malformed: 0, deadLetter: 0 });
-    expect(this.clients.flatMap(({ told }) => told.filter(isMalformed))).toEqual([]);
-    expect(this.workers.flatMap(({ told }) => told.filter(isMalformed))).toEqual([]);
+    this.expectConserved();
+    const { queuedBytes, events } = this.broker.status();
+    requireThat(queuedBytes === 0, 'emptied', () => `${queuedBytes} bytes are still queued`);
+    const told = [...this.clients, ...this.workers].flatMap((it): { type: string }[] => it.told);
+    const malformed = events.malformed + told.filter(({ type }) => type === 'malformed').length;
+    requireThat(malformed === 0, 'wellFormed', () => `${malformed} messages were not understood`);
+  }
+
+  /** The same, and judges the history. */
+  async judge(): Promise<HistoryReport> {
+    await this.rest();
     return checkHistory(this.history);
   }
 
@@ -212,16 +223,26 @@ export class Links {
   expectConserved(): void {
     const { requests, queued, inFlight } = this.broker.status();
     const { accepted, replied, failed, expired, cancelled } = requests;
-    expect(replied + failed + expired + cancelled + queued + inFlight).toBe(accepted);
+    const all = replied + failed + expired + cancelled + queued + inFlight;
+    requireThat(
+      all === accepted,
+      'conserved',
+      () => `${accepted} were accepted, but there are ${all}`,
+    );
   }
 
   /** Closes everybody, clients first. */
   async close(): Promise<void> {
     this.#isClosing = true;
     this.heal();
+    const t0 = performance.now();
+    const lap = (x: string) => console.log(x, performance.now() - t0);
     await Promise.all(this.clients.map(({ shell }) => shell.close()));
+    lap('clients');
     await Promise.all(this.workers.map(({ shell }) => shell.close()));
+    lap('workers');
     await this.broker.close();
+    lap('broker');
     await Promise.all(this.proxies.map((proxy) => proxy.close()));
   }
 
@@ -236,13 +257,17 @@ export class Links {
   /** Nobody was registered twice, nobody lost who was not registered, and all are there in the end. */
   #judgeSessions(): void {
     const registered = new Set<string>();
+    const registeredOnce = (holds: boolean, worker: string): void =>
+      requireThat(holds, 'registeredOnce', () => `${worker} was, or was not`);
     for (const event of this.told) {
       if (event.type === 'workerReady') {
-        expect(registered).not.toContain(event.worker);
+        registeredOnce(!registered.has(event.worker), event.worker);
         registered.add(event.worker);
-      } else if (event.type === 'workerLost') expect(registered.delete(event.worker)).toBe(true);
+      } else if (event.type === 'workerLost') {
+        registeredOnce(registered.delete(event.worker), event.worker);
+      }
     }
-    expect(registered.size).toBe(this.workers.length);
+    registeredOnce(registered.size === this.workers.length, 'one of the workers');
   }
 
   async #openProxy(): Promise<ChaosProxy> {
@@ -304,10 +329,6 @@ export class Traffic {
 /** The last thing a worker told of its session. */
 function sessionOf(told: readonly WorkerEvent[]): WorkerEvent['type'] | undefined {
   return told.findLast(({ type }) => /^(connecting|ready|brokerLost)$/.test(type))?.type;
-}
-
-function isMalformed({ type }: { readonly type: string }): boolean {
-  return type === 'malformed';
 }
 
 function hashOf(payload: Uint8Array): string {

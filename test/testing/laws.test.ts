@@ -91,7 +91,11 @@ class Toy implements Machine<'wire', Uint8Array, Call> {
 }
 
 const codec: Codec<'wire', Uint8Array> = {
-  decode: (_port, [frame], deliver) => (frame === undefined ? 'no frame' : void deliver(frame)),
+  decode: (_port, [frame], deliver) => {
+    if (frame === undefined) return 'no frame';
+    deliver(frame);
+    return undefined;
+  },
   encode: (_port, bytes) => ({ frames: [bytes], bytes: bytes.length }),
 };
 

@@ -1,0 +1,217 @@
+/** What a worker does when brokers come, go and misbehave, each told as a story. */
+import { describe, expect, test } from 'vitest';
+import { body, WorkerStory } from './stories.ts';
+
+function activeWorker(settings?: ConstructorParameters<typeof WorkerStory>[0]): WorkerStory {
+  const worker = new WorkerStory(settings);
+  worker.connect('tcp://a');
+  worker.beat();
+  return worker;
+}
+
+describe('a session', () => {
+  test('begins with READY on a fresh socket, and is active once the broker is heard', () => {
+    const worker = new WorkerStory();
+    worker.connect('tcp://a');
+    expect(worker.sockets).toEqual(['open broker tcp://a']);
+    expect(worker.said).toEqual(['ready 0.2']);
+    expect(worker.took('ready')).toEqual([]);
+    worker.beat();
+    expect(worker.took('ready')).toEqual([
+      { type: 'ready', endpoint: 'tcp://a', dialect: 'mdp0.2' },
+    ]);
+  });
+
+  test('beats each interval, and ends when the broker is silent', () => {
+    const worker = activeWorker();
+    worker.wait(299);
+    expect(worker.sent.filter(({ command }) => command.type === 'heartbeat')).toHaveLength(2);
+    worker.wait(1);
+    expect(worker.took('brokerLost')).toMatchObject([{ reason: 'silent' }]);
+    expect(worker.sockets.at(-1)).toBe('close broker');
+  });
+
+  test('that the broker ends is followed by another, after a growing pause', () => {
+    const worker = activeWorker();
+    const pauses: number[] = [];
+    for (let count = 0; count < 4; count++) {
+      worker.hear({ type: 'disconnect', dialect: 'mdp0.2' });
+      pauses.push(worker.machine.nextTimeout - worker.now);
+      worker.wait(pauses.at(-1)!);
+    }
+    expect(pauses).toEqual([50, 100, 200, 200]);
+    worker.beat();
+    worker.hear({ type: 'disconnect', dialect: 'mdp0.2' });
+    expect(worker.machine.nextTimeout - worker.now).toBe(50);
+  });
+
+  test('forgives the broker what it did not hear while it was stopped', () => {
+    const worker = activeWorker();
+    worker.sleep(5000);
+    expect(worker.took('brokerLost')).toEqual([]);
+    worker.wait(100);
+    expect(worker.took('brokerLost')).toMatchObject([{ reason: 'silent' }]);
+  });
+
+  test('a command of another dialect is malformed, and no sign of life', () => {
+    const worker = activeWorker();
+    worker.wait(290);
+    worker.hear({ type: 'heartbeat', dialect: 'mdp0.1' });
+    expect(worker.took('malformed')).toHaveLength(1);
+    worker.wait(10);
+    expect(worker.took('brokerLost')).toHaveLength(1);
+  });
+});
+
+describe('a worker that finds its dialect', () => {
+  test('tries 0.1 where nobody answers to 0.2, and 0.2 again after that', () => {
+    const worker = new WorkerStory();
+    worker.connect('tcp://a');
+    worker.wait(1500);
+    expect(worker.said.slice(0, 3)).toEqual(['ready 0.2', 'ready 0.1', 'ready 0.2']);
+  });
+
+  test('keeps what was answered', () => {
+    const worker = new WorkerStory();
+    worker.connect('tcp://a');
+    worker.wait(350);
+    worker.dialect = 'mdp0.1';
+    worker.beat();
+    worker.hear({ type: 'disconnect', dialect: 'mdp0.1' });
+    worker.wait(50);
+    expect(worker.said).toEqual(['ready 0.2', 'ready 0.1', 'ready 0.1']);
+  });
+
+  test('tries each endpoint before the other dialect', () => {
+    const worker = new WorkerStory();
+    worker.connect('tcp://a', 'tcp://b');
+    worker.wait(1600);
+    const tried = worker.took('connecting').map(({ endpoint, dialect }) => endpoint + dialect);
+    expect(tried.slice(0, 4)).toEqual([
+      'tcp://amdp0.2',
+      'tcp://bmdp0.2',
+      'tcp://amdp0.1',
+      'tcp://bmdp0.1',
+    ]);
+  });
+
+  test('given one, it speaks no other', () => {
+    const worker = new WorkerStory({ protocol: 'mdp0.1' });
+    worker.connect('tcp://a');
+    worker.wait(1500);
+    expect(new Set(worker.said)).toEqual(new Set(['ready 0.1']));
+  });
+});
+
+describe('a request', () => {
+  test('may come before any heartbeat; parts and result carry its envelope back', () => {
+    const worker = new WorkerStory();
+    worker.connect('tcp://a');
+    worker.give('work', 'tag 7');
+    expect(worker.took('request')).toEqual([{ type: 'request', token: 0, body: body('work') }]);
+    worker.call({ type: 'write', token: 0, body: body('a') });
+    worker.call({ type: 'reply', token: 0, body: body('b') });
+    worker.call({ type: 'reply', token: 0, body: body('twice') });
+    expect(worker.said).toEqual(['ready 0.2', 'result a …', 'result b']);
+    expect(worker.sent.at(-1)!.command).toMatchObject({ envelope: body('tag 7') });
+  });
+
+  test('in 0.1 has its parts joined to one result, unless the handler fails', () => {
+    const worker = activeWorker({ protocol: 'mdp0.1' });
+    worker.give('work');
+    worker.call({ type: 'write', token: 0, body: body('a') });
+    worker.call({ type: 'reply', token: 0, body: body('b') });
+    worker.give('more');
+    worker.call({ type: 'write', token: 1, body: body('a') });
+    const failure = { code: 'ERR_HANDLER_FAILED', message: 'no' } as const;
+    worker.call({ type: 'fail', token: 1, failure });
+    expect(worker.said.slice(1)).toEqual(['result a|b', 'result ERR_HANDLER_FAILED']);
+  });
+
+  test('too many at a time end the session: the credit is one', () => {
+    const worker = activeWorker();
+    worker.give('first');
+    worker.give('second');
+    expect(worker.took('brokerLost')).toMatchObject([{ reason: 'unexpectedCommand' }]);
+    expect(worker.took('requestLost')).toMatchObject([{ token: 0 }]);
+    expect(worker.said.at(-1)).toBe('disconnect 0.2');
+    expect(worker.sockets.at(-1)).toBe('close broker flushed');
+  });
+
+  test('of a lost session settles before the next READY, and its reply reaches no one', () => {
+    const worker = activeWorker();
+    worker.give('work');
+    worker.hear({ type: 'disconnect', dialect: 'mdp0.2' });
+    expect(worker.took('requestLost')).toMatchObject([{ token: 0 }]);
+    worker.wait(1000);
+    expect(worker.said).toEqual(['ready 0.2']);
+    worker.call({ type: 'reply', token: 0, body: body('late') });
+    expect(worker.took('replyDropped')).toMatchObject([{ token: 0 }]);
+    worker.wait(0);
+    expect(worker.said).toEqual(['ready 0.2', 'ready 0.2']);
+  });
+
+  test('of which parts were sent ends with its link: some may be lost', () => {
+    const worker = activeWorker();
+    worker.give('work');
+    worker.machine.handlePeerGone(worker.now);
+    expect(worker.took('brokerLost')).toEqual([]);
+    worker.call({ type: 'write', token: 0, body: body('a') });
+    worker.machine.handlePeerGone(worker.now);
+    expect(worker.took('brokerLost')).toMatchObject([{ reason: 'linkBroken' }]);
+  });
+
+  test('whose parts do not fit anywhere ends its session by name', () => {
+    const large = activeWorker({ protocol: 'mdp0.1' });
+    large.give('work');
+    large.call({ type: 'write', token: 0, body: body('x'.repeat(51)) });
+    expect(large.took('brokerLost')).toMatchObject([{ reason: 'replyTooLarge' }]);
+    const full = activeWorker();
+    full.give('work');
+    full.full.add('broker');
+    full.call({ type: 'write', token: 0, body: body('x') });
+    expect(full.took('brokerLost')).toMatchObject([{ reason: 'queueFull' }]);
+  });
+});
+
+describe('closing', () => {
+  test('idle, it says goodbye at once', () => {
+    const worker = activeWorker();
+    worker.call({ type: 'drain' });
+    expect(worker.said).toEqual(['ready 0.2', 'disconnect 0.2']);
+    expect(worker.sockets.at(-1)).toBe('close broker flushed');
+    expect(worker.took('drained')).toHaveLength(1);
+    worker.wait(10_000);
+    expect(worker.said).toHaveLength(2);
+  });
+
+  test('busy, it finishes first', () => {
+    const worker = activeWorker();
+    worker.give('work');
+    worker.call({ type: 'drain' });
+    expect(worker.took('drained')).toEqual([]);
+    worker.call({ type: 'reply', token: 0, body: body('done') });
+    expect(worker.said.slice(1)).toEqual(['result done', 'disconnect 0.2']);
+    expect(worker.took('drained')).toHaveLength(1);
+  });
+
+  test('it ends with its last handler, though the broker went first', () => {
+    const worker = activeWorker();
+    worker.give('work');
+    worker.call({ type: 'drain' });
+    worker.hear({ type: 'disconnect', dialect: 'mdp0.2' });
+    worker.call({ type: 'reply', token: 0, body: body('late') });
+    expect(worker.took('drained')).toHaveLength(1);
+    expect(worker.machine.nextTimeout).toBe(Infinity);
+  });
+
+  test('stop loses what runs, and tells so once', () => {
+    const worker = activeWorker();
+    worker.give('work');
+    worker.hear({ type: 'disconnect', dialect: 'mdp0.2' });
+    worker.call({ type: 'stop' });
+    worker.call({ type: 'stop' });
+    expect(worker.took('requestLost')).toHaveLength(1);
+    expect(worker.took('drained')).toHaveLength(1);
+  });
+});

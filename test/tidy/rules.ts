@@ -1,0 +1,103 @@
+/** The architecture as rules over sources: each gives a line for what breaks it. */
+import { posix } from 'node:path';
+import { scan } from './source.ts';
+
+/** Sources by their path in the repository. */
+export type Sources = ReadonlyMap<string, string>;
+
+/** In the rooms of patterns all is pure but what the user holds. */
+const SHELLS = new Set(
+  ['broker', 'client', 'index', 'part-stream', 'worker'].map((name) => `src/majordomo/${name}.ts`),
+);
+
+/** What each room may import of others; of itself it may import all. */
+const ROOMS: Readonly<Record<string, readonly RegExp[]>> = {
+  core: [],
+  transport: [/^src\/core\//],
+  majordomo: [/^src\/core\//, /^src\/transport\//],
+  testing: [/^src\/core\//, /^src\/majordomo\//, /^src\/transport\/(driver|transport)\.ts$/],
+  cli: [/^src\/core\//, /^src\/majordomo\//, /^src\/testing\//],
+};
+
+/** Rooms without packages and without node's own modules. */
+const WITHOUT_PACKAGES = new Set(['core', 'majordomo']);
+
+/** A method may be called `await`; as a keyword it has, once formatted, no parenthesis close to it. */
+const IMPURE =
+  /\b(?:Date|performance|setTimeout|setInterval|setImmediate|clearTimeout|clearInterval|queueMicrotask|crypto|process|console|async|Promise|require)\b|\bawait\b(?!\()|\bMath\s*\.\s*random\b/g;
+
+/** Where a name of a package may stand. */
+const ONE_FILE: Readonly<Record<string, RegExp>> = {
+  zeromq: /^src\/transport\/zeromq\.ts$/,
+  'fast-check': /^src\/testing\//,
+};
+
+const LONGEST = 450;
+
+function roomOf(path: string): string {
+  return /^src\/([^/]+)\//.exec(path)?.[1] ?? '';
+}
+
+/** True if a file may hold no time, chance or outside world. */
+export function isPure(path: string): boolean {
+  const room = roomOf(path);
+  return WITHOUT_PACKAGES.has(room) && !SHELLS.has(path);
+}
+
+/** Who may import whom. */
+export function importFaults(sources: Sources): string[] {
+  return each(sources, (path, text) =>
+    scan(text).imports.flatMap((specifier) => {
+      const fault = specifier.startsWith('.')
+        ? roomFault(path, posix.join(posix.dirname(path), specifier))
+        : packageFault(path, specifier);
+      return fault === undefined ? [] : [`imports ${specifier}: ${fault}`];
+    }),
+  );
+}
+
+function roomFault(path: string, target: string): string | undefined {
+  const [from, to] = [roomOf(path), roomOf(target)];
+  if (!target.startsWith('src/')) return 'it is not of the sources';
+  if (from === '') return to === 'cli' || to === 'testing' ? 'nobody needs it' : undefined;
+  if (isPure(path) && !isPure(target)) return 'a pure file imports pure files only';
+  if (from === 'testing' && to === 'majordomo' && !isPure(target)) return 'it is a shell';
+  if (from === to) return undefined;
+  const allowed = ROOMS[from];
+  if (allowed === undefined) return `nobody said what ${from} may import`;
+  return allowed.some((pattern) => pattern.test(target)) ? undefined : 'another room';
+}
+
+function packageFault(path: string, specifier: string): string | undefined {
+  if (WITHOUT_PACKAGES.has(roomOf(path))) return 'this room has no packages';
+  const place = ONE_FILE[specifier];
+  return place === undefined || place.test(path) ? undefined : 'it has a place of its own';
+}
+
+/** What a pure file may not mention. */
+export function purityFaults(sources: Sources): string[] {
+  return each(sources, (path, text) =>
+    isPure(path) ? [...scan(text).code.matchAll(IMPURE)].map(([word]) => `mentions ${word}`) : [],
+  );
+}
+
+/** Length, and what nobody came back to. */
+export function fileFaults(sources: Sources): string[] {
+  return each(sources, (path, text) => {
+    const faults: string[] = [];
+    const lines = text.trimEnd().split('\n').length;
+    if (path.startsWith('src/') && lines > LONGEST) faults.push(`has ${lines} lines`);
+    if (/\b(?:TODO|FIXME|XXX)\b/.test(text)) faults.push('has something left to do');
+    if (/\.(?:skip|only)\b/.test(scan(text).code)) faults.push('leaves tests out');
+    return faults;
+  });
+}
+
+function each(
+  sources: Sources,
+  check: (path: string, text: string) => readonly string[],
+): string[] {
+  return [...sources].flatMap(([path, text]) =>
+    check(path, text).map((fault) => `${path} ${fault}`),
+  );
+}
