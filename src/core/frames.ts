@@ -50,6 +50,14 @@ export function byteLength(frames: Frames): number {
   return bytes;
 }
 
+/** What a frame costs beside its bytes: on the wire two, in memory about two hundred. */
+const FRAME_OVERHEAD = 200;
+
+/** What frames cost in memory: bounds count this, as frames without bytes are not free either. */
+export function sizeOf(frames: Frames): number {
+  return byteLength(frames) + FRAME_OVERHEAD * frames.length;
+}
+
 /** The frames in a form that may outlive the call: small ones copied, large ones as they are. */
 export function keepFrames(frames: Frames): Frames {
   return frames.map((frame) => (frame.byteLength <= COPY_LIMIT ? new Uint8Array(frame) : frame));

@@ -16,6 +16,11 @@ export interface Rule<Value> {
 
 export type Rules<Options> = { readonly [Name in keyof Options]-?: Rule<Options[Name]> };
 
+/** Options with nothing left out. */
+export type Completed<Table> = {
+  readonly [Name in keyof Table]: Table[Name] extends Rule<infer Value> ? Value : never;
+};
+
 /** Milliseconds, `least` or more; `Infinity` where `forever` says so. */
 export function milliseconds(byDefault: number, least = 1, forever = false): Rule<number> {
   return {
@@ -63,16 +68,17 @@ export function such<Value>(
  * @param owner the class or call they belong to, for messages
  * @throws InvalidArgumentError `ERR_UNKNOWN_OPTION` or `ERR_INVALID_OPTION`, naming the option
  */
-export function completeOptions<Options extends object>(
+export function completeOptions<Table extends object>(
   owner: string,
-  rules: Rules<Options>,
-  given: Partial<Options> | undefined,
-): Required<Options> {
+  rules: Table,
+  given: { readonly [Name in keyof Table]?: unknown } | undefined,
+): Completed<Table> {
   if (given !== undefined && (typeof given !== 'object' || given === null)) {
     throw new InvalidArgumentError('ERR_INVALID_OPTION', `${owner}: options must be an object`);
   }
   const completed: Record<string, unknown> = {};
-  for (const [name, rule] of Object.entries<Rule<unknown>>(rules)) completed[name] = rule.default;
+  for (const [name, rule] of Object.entries(rules as Record<string, Rule<unknown>>))
+    completed[name] = rule.default;
   for (const [name, value] of Object.entries(given ?? {})) {
     const rule = (rules as Record<string, Rule<unknown>>)[name];
     if (rule === undefined || !Object.hasOwn(rules, name)) {
@@ -90,7 +96,7 @@ export function completeOptions<Options extends object>(
     }
     completed[name] = value;
   }
-  return completed as Required<Options>;
+  return completed as Completed<Table>;
 }
 
 function show(value: unknown): string {

@@ -12,6 +12,8 @@ export type WorkerLossReason =
   | 'gone'
   /** It held a request longer than `attemptTimeout` without a word. */
   | 'attemptTimeout'
+  /** It was streaming the reply to a request that had ended, or whose client had left. */
+  | 'requestEnded'
   /** It broke the protocol, for example by a second READY. */
   | 'unexpectedCommand'
   /** The broker is closing. */

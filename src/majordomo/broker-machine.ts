@@ -52,6 +52,9 @@ const EVENT_TYPES = [
   'drained',
 ] as const satisfies readonly BrokerEvent['type'][];
 
+/** Services in one answer to `mmi.services`; those with workers come first. */
+const SERVICES_LISTED = 1000;
+
 type EventCounts = Record<BrokerEvent['type'], number>;
 
 export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCall> {
@@ -200,12 +203,13 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
     if (isReserved(service)) {
       const view = {
         offers: (name: string) => this.sessions.offers(name),
-        services: () => this.#services(),
+        services: () => this.#services(SERVICES_LISTED),
       };
       return this.#reply(from, dialect, service, answerMmi(service, command.body, view));
     }
     const closing = this.#phase !== 'serving';
-    const request = closing ? undefined : this.requests.accept(now, from, command);
+    const passes = this.sessions.nextWaiting(service) !== undefined;
+    const request = closing ? undefined : this.requests.accept(now, from, command, passes);
     if (request === undefined) {
       this.#emit({
         type: 'requestRefused',
@@ -321,19 +325,20 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
 
   // Small things
 
-  #services(): ServiceStatus[] {
+  /** @param limit names are the peers' choice: whoever asks over the wire gets so many at most */
+  #services(limit = Infinity): ServiceStatus[] {
     const { queues } = this.requests.state;
     const { services } = this.sessions.state;
     const names = new Set([...services.keys(), ...queues.keys()]);
-    const queued = new Map<string, number>();
-    for (const { service } of this.requests.queued())
-      queued.set(service, (queued.get(service) ?? 0) + 1);
-    return [...names].toSorted().map((name) => ({
-      name,
-      workers: services.get(name)?.sessions.size ?? 0,
-      waiting: services.get(name)?.waiting.size ?? 0,
-      queued: queued.get(name) ?? 0,
-    }));
+    return [...names]
+      .slice(0, limit)
+      .toSorted()
+      .map((name) => ({
+        name,
+        workers: services.get(name)?.sessions.size ?? 0,
+        waiting: services.get(name)?.waiting.size ?? 0,
+        queued: queues.get(name)?.size ?? 0,
+      }));
   }
 
   #reply(to: Address, dialect: Dialect, service: string, body: Frames): void {

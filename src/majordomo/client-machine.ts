@@ -14,7 +14,7 @@ import { BoundedQueue } from '../core/bounded-queue.ts';
 import { Deadlines } from '../core/deadlines.ts';
 import type { RequestErrorCode } from '../core/errors.ts';
 import { fingerprintOf } from '../core/fingerprint.ts';
-import { byteLength, keepFrames } from '../core/frames.ts';
+import { sizeOf, keepFrames } from '../core/frames.ts';
 import type { Address, Frames, Instant, Machine, Outbox } from '../core/machine.ts';
 import { backoffDelay, type BackoffSettings, type Random } from '../core/retry.ts';
 import {
@@ -64,6 +64,8 @@ export type ClientEvent =
   /** A reply that no outstanding request asked for. */
   | { type: 'replyRefused'; lane: number }
   | { type: 'malformed'; reason: string }
+  /** A socket could not be opened: too many are open in this process. It is tried again. */
+  | { type: 'socketFailed'; reason: string }
   | { type: 'drained' };
 
 export interface ClientSettings extends BackoffSettings {
@@ -102,6 +104,8 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
     readonly waiting: BoundedQueue<ClientRequest>;
     /** Rested and due, before all that wait. */
     readonly retrying: Set<ClientRequest>;
+    /** When lanes that became free are given to those who wait. */
+    fillAt: Instant;
   };
   readonly #lanes: LanePool<ClientRequest>;
   readonly #steps = new Deadlines<ClientRequest>();
@@ -115,11 +119,12 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
       requests: new Map(),
       waiting: new BoundedQueue({ limit: settings.queueLimit, bytes: settings.queueBytes }),
       retrying: new Set(),
+      fillAt: Infinity,
     };
   }
 
   get nextTimeout(): Instant {
-    return this.#steps.next;
+    return Math.min(this.#steps.next, this.#state.fillAt);
   }
 
   fingerprint(now: Instant): string {
@@ -206,15 +211,16 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   handleTimeout(now: Instant): void {
     for (;;) {
       const request = this.#steps.takeDue(now);
-      if (request === undefined) return;
+      if (request === undefined) break;
       if (request.deadlineAt <= now) this.#timeOut(now, request);
       else if (request.state === 'sent') this.#giveUpTry(now, request);
       else {
         this.#state.retrying.add(request);
         this.#steps.set(request, request.deadlineAt);
-        this.#fillLanes(now);
+        this.#state.fillAt = now;
       }
     }
+    if (this.#state.fillAt <= now) this.#fillLanes(now);
   }
 
   // A request's life
@@ -238,7 +244,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
     };
     // Whoever waits is older, so a free lane means that nobody waits.
     const canSend = this.#lanes.hasFree;
-    if (!canSend && !waiting.push(request, byteLength(call.body))) {
+    if (!canSend && !waiting.push(request, sizeOf(call.body))) {
       const { queueLimit, queueBytes } = this.#settings;
       const bounds = `${queueLimit} requests or ${queueBytes} bytes`;
       return refuse(
@@ -276,7 +282,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
       this.#outbox.emit({ type: 'partial', id, body: keepFrames(body) });
       return;
     }
-    request.partBytes += byteLength(body);
+    request.partBytes += sizeOf(body);
     request.parts.push(...keepFrames(body));
     if (request.partBytes <= this.#settings.replyBufferBytes) return;
     const message = `the partial replies exceed ${this.#settings.replyBufferBytes} bytes: use stream()`;
@@ -310,7 +316,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
     request.partBytes = 0;
     const { random } = this.#settings;
     this.#step(request, now + backoffDelay(this.#settings, request.attempts - 1, random));
-    this.#fillLanes(now);
+    this.#fillSoon(now);
   }
 
   #mayRetry(request: ClientRequest): boolean {
@@ -334,7 +340,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
     this.#end(request);
     this.#abandonLane(request, timedOut);
     this.#outbox.emit({ type: 'failed', id, service, code, message });
-    this.#fillLanes(now);
+    this.#fillSoon(now);
     this.#finishDraining();
   }
 
@@ -369,7 +375,16 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
     if (lane !== undefined) this.#lanes.abandon(lane, letDown);
   }
 
+  /**
+   * Not at once: where one ends without a reply many do (a shared AbortSignal, a broker gone), and each
+   * would open a socket for another that ends a moment later.
+   */
+  #fillSoon(now: Instant): void {
+    this.#state.fillAt = Math.min(this.#state.fillAt, now + 1);
+  }
+
   #fillLanes(now: Instant): void {
+    this.#state.fillAt = Infinity;
     const { phase, retrying, waiting } = this.#state;
     // What waits is about to be cancelled: no socket is opened for it.
     if (phase === 'stopping') return;

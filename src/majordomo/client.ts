@@ -10,7 +10,7 @@ import {
 } from '../core/errors.ts';
 import { decodeText } from '../core/frames.ts';
 import type { Frames } from '../core/machine.ts';
-import { completeOptions, milliseconds } from '../core/options.ts';
+import { completeOptions, milliseconds, type Completed } from '../core/options.ts';
 import { drainAndClose, signal } from '../transport/closing.ts';
 import { Driver } from '../transport/driver.ts';
 import { checkEndpoint } from '../transport/endpoint.ts';
@@ -41,6 +41,9 @@ import { checkService } from './service-name.ts';
 /** How long one try of `ready()` waits for an answer, in milliseconds. */
 const READY_TRY = 500;
 
+/** Milliseconds for one try of a request without a timeout. */
+const LONGEST_TRY = 60_000;
+
 /** What waits for the outcome of a request. */
 interface Waiter {
   partial(body: Frames): void;
@@ -63,11 +66,12 @@ interface Waiter {
  */
 export class MajordomoClient extends EventSource<ClientEvent> {
   readonly #environment: Environment;
-  readonly #options: Required<ClientOptions>;
+  readonly #options: Completed<typeof clientRules>;
   readonly #driver: Driver<ClientPort, ClientInput, ClientOutput, ClientCall, ClientEvent>;
   readonly #waiters = new Map<RequestId, Waiter>();
   readonly #endpoints: string[] = [];
   readonly #drained = signal();
+  readonly #closeSignal = new AbortController();
   #nextId: RequestId = 0;
   #closing: Promise<void> | undefined;
 
@@ -77,7 +81,12 @@ export class MajordomoClient extends EventSource<ClientEvent> {
    */
   constructor(options?: ClientOptions, environment: Environment = systemEnvironment()) {
     const completed = completeOptions('MajordomoClient', clientRules, options);
-    super(completed.logger, { malformed: 'warn', retry: 'info', replyRefused: 'warn' });
+    super(completed.logger, {
+      malformed: 'warn',
+      retry: 'info',
+      replyRefused: 'warn',
+      socketFailed: 'error',
+    });
     this.#environment = environment;
     this.#options = completed;
     const { random } = environment;
@@ -90,6 +99,7 @@ export class MajordomoClient extends EventSource<ClientEvent> {
       clock: environment.clock,
       peerQueueBytes: completed.peerQueueBytes,
       onEvent: (event) => this.#handleEvent(event),
+      onSocketError: (error) => this.announce({ type: 'socketFailed', reason: String(error) }),
     });
   }
 
@@ -109,19 +119,24 @@ export class MajordomoClient extends EventSource<ClientEvent> {
    * Resolves when a broker has answered.
    * @param options.timeout milliseconds, default 10,000
    * @throws NotReadyError `ERR_NOT_READY` with a hint, when none did in time
+   * @throws ClosedError also when it is closed meanwhile
    */
   async ready(options?: { readonly timeout?: number }): Promise<void> {
     const rules = { timeout: milliseconds(10_000) };
     const { timeout } = completeOptions('ready', rules, options);
+    if (this.#closing !== undefined) throw new ClosedError('this client');
     if (this.#endpoints.length === 0) throw new NotReadyError([], timeout);
+    const { signal: closed } = this.#closeSignal;
     const retries = Math.ceil(timeout / READY_TRY);
     try {
       await this.request(SERVICE_QUERY, SERVICE_QUERY, {
         timeout,
         attemptTimeout: READY_TRY,
         retries,
+        signal: closed,
       });
     } catch (error) {
+      if (closed.aborted) throw new ClosedError('this client');
       if (!(error instanceof RequestError) || error.code !== 'ERR_REQUEST_TIMEOUT') throw error;
       throw new NotReadyError(this.#endpoints, timeout);
     }
@@ -180,8 +195,9 @@ export class MajordomoClient extends EventSource<ClientEvent> {
   }
 
   /**
-   * The services a broker of this library knows, with their workers and queues.
+   * The services a broker of this library knows, with their workers and queues; at most 1,000.
    * @throws RequestError
+   * @throws SyntaxError if what answers is no broker of this library
    */
   async services(options?: RequestOptions): Promise<readonly ServiceStatus[]> {
     const reply = await this.request(SERVICES_QUERY, '', options);
@@ -190,11 +206,14 @@ export class MajordomoClient extends EventSource<ClientEvent> {
       const message = 'this broker does not list its services: it is not an unsinkable broker';
       throw new RequestError('ERR_HANDLER_FAILED', SERVICES_QUERY, message);
     }
-    return JSON.parse(decodeText(json)) as readonly ServiceStatus[];
+    const services: unknown = new Reply(SERVICES_QUERY, [json], true).json();
+    if (!Array.isArray(services)) throw new SyntaxError('not a list of services');
+    return services as readonly ServiceStatus[];
   }
 
   /** Waits up to `drainTimeout` for what is outstanding, cancels the rest, and frees all resources. */
   close(): Promise<void> {
+    this.#closeSignal.abort();
     this.#closing ??= drainAndClose(
       this.#driver,
       this.#environment.clock,
@@ -243,7 +262,7 @@ export class MajordomoClient extends EventSource<ClientEvent> {
     const timeout = options.timeout ?? this.#options.timeout;
     const retries = options.retries ?? this.#options.retries;
     const attemptTimeout =
-      options.attemptTimeout ?? this.#options.attemptTimeout ?? timeout / (retries + 1);
+      options.attemptTimeout ?? this.#options.attemptTimeout ?? shareOf(timeout, retries);
     const dialect = dialectFor(this.#options.protocol, streaming);
     this.#driver.call({
       type: 'request',
@@ -285,4 +304,9 @@ export class MajordomoClient extends EventSource<ClientEvent> {
 function dialectFor(protocol: ClientProtocol, streaming: boolean): Dialect {
   if (protocol !== 'auto') return protocol;
   return streaming ? 'mdp0.2' : 'mdp0.1';
+}
+
+/** What one try gets of the whole. One that may last for ever still needs tries that end. */
+function shareOf(timeout: number, retries: number): number {
+  return timeout === Infinity ? LONGEST_TRY : timeout / (retries + 1);
 }

@@ -6,7 +6,7 @@
  * its queue, or fails it by name.
  */
 import type { RequestErrorCode } from '../core/errors.ts';
-import { byteLength, fromAddress, keepFrames, toAddress } from '../core/frames.ts';
+import { sizeOf, fromAddress, keepFrames, toAddress } from '../core/frames.ts';
 import type { Address, Frames, Instant } from '../core/machine.ts';
 import type { Random } from '../core/retry.ts';
 import type { BrokerEvent, WorkerLossReason } from './broker-events.ts';
@@ -16,7 +16,7 @@ import {
   type DispatchTag,
   type ResultCommand,
 } from './commands.ts';
-import { encodeFailure } from './error-body.ts';
+import { decodeFailure, encodeFailure } from './error-body.ts';
 import type { PendingRequest, RequestBook } from './requests.ts';
 import type { Session, SessionTable } from './sessions.ts';
 
@@ -110,6 +110,10 @@ export class Dispatcher {
       return;
     }
     const request = heldBy(session);
+    if (!command.final && isWithoutReader(request)) {
+      // It may go on for ever. Disconnected, a worker stops what it does and comes back.
+      return this.endSession(now, session, 'requestEnded');
+    }
     if (command.final) {
       session.dispatch = undefined;
       this.#sessions.await(session);
@@ -124,7 +128,9 @@ export class Dispatcher {
 
   #finish(session: Session, request: PendingRequest, body: Frames): void {
     const { client, dialect, service, partials } = request;
-    const whole = partials.length === 0 ? body : [...partials, ...body];
+    // A failure stands for the whole: joined to the parts it would look like an ordinary reply.
+    const stands = partials.length === 0 || decodeFailure(body) !== undefined;
+    const whole = stands ? body : [...partials, ...body];
     this.#requests.end(request, 'replied');
     if (this.#voice.send(client, { type: 'reply', dialect, service, body: whole, final: true }))
       return;
@@ -134,7 +140,7 @@ export class Dispatcher {
   #passPartial(session: Session, request: PendingRequest, body: Frames): void {
     const { client, dialect, service } = request;
     if (!hasPartials(dialect)) {
-      request.partialBytes += byteLength(body);
+      request.partialBytes += sizeOf(body);
       if (request.partialBytes <= this.#settings.replyBufferBytes) {
         request.partials.push(...keepFrames(body));
         return;
@@ -228,4 +234,9 @@ export function heldBy(session: Session): PendingRequest | undefined {
 
 function isFor(tag: DispatchTag, envelope: Frames): boolean {
   return envelope.length === 1 && toAddress(envelope[0]!) === tag;
+}
+
+/** True if nobody reads the parts of this reply: it has ended, or its client left in mid-stream. */
+function isWithoutReader(request: PendingRequest | undefined): boolean {
+  return request === undefined || (request.orphaned && hasPartials(request.dialect));
 }

@@ -17,17 +17,19 @@ export interface FairQueue<Item extends Queued> {
   readonly returned: Item[];
   /** A line a client, in the order in which the clients are served next. */
   readonly lines: Map<Address, Set<Item>>;
+  size: number;
 }
 
 export function createFairQueue<Item extends Queued>(): FairQueue<Item> {
-  return { returned: [], lines: new Map() };
+  return { returned: [], lines: new Map(), size: 0 };
 }
 
 export function isEmpty(queue: FairQueue<Queued>): boolean {
-  return queue.returned.length === 0 && queue.lines.size === 0;
+  return queue.size === 0;
 }
 
 export function append<Item extends Queued>(queue: FairQueue<Item>, item: Item): void {
+  queue.size++;
   const line = queue.lines.get(item.client);
   if (line === undefined) queue.lines.set(item.client, new Set([item]));
   else line.add(item);
@@ -35,12 +37,14 @@ export function append<Item extends Queued>(queue: FairQueue<Item>, item: Item):
 
 /** Back to the head, in the order of acceptance among those that came back. */
 export function putBack<Item extends Queued>(queue: FairQueue<Item>, item: Item): void {
+  queue.size++;
   const later = queue.returned.findIndex((other) => other.id > item.id);
   queue.returned.splice(later === -1 ? queue.returned.length : later, 0, item);
 }
 
 /** Removes and returns the next one to serve. */
 export function take<Item extends Queued>(queue: FairQueue<Item>): Item | undefined {
+  if (queue.size > 0) queue.size--;
   const returned = queue.returned.shift();
   if (returned !== undefined) return returned;
   for (const [client, line] of queue.lines) {
@@ -59,11 +63,13 @@ export function remove<Item extends Queued>(queue: FairQueue<Item>, item: Item):
   const index = queue.returned.indexOf(item);
   if (index >= 0) {
     queue.returned.splice(index, 1);
+    queue.size--;
     return true;
   }
   const line = queue.lines.get(item.client);
   if (line === undefined || !line.delete(item)) return false;
   if (line.size === 0) queue.lines.delete(item.client);
+  queue.size--;
   return true;
 }
 

@@ -4,7 +4,7 @@
  * `mmi.service` with a service name gives 200 or 404. `mmi.services` is ours: the services as JSON.
  * Anything else gives 501.
  */
-import { decodeText, encodeText } from '../core/frames.ts';
+import { decodeStrictText, encodeText } from '../core/frames.ts';
 import type { Frames } from '../core/machine.ts';
 import type { ServiceStatus } from './broker-events.ts';
 
@@ -28,7 +28,7 @@ export function isReserved(service: string): boolean {
 export function answerMmi(service: string, body: Frames, view: MmiView): Frames {
   switch (service) {
     case SERVICE_QUERY:
-      return [encodeText(view.offers(decodeText(body[0]!)) ? '200' : '404')];
+      return [encodeText(view.offers(decodeStrictText(body[0]!) ?? '') ? '200' : '404')];
     case SERVICES_QUERY:
       return [encodeText('200'), encodeText(JSON.stringify(view.services()))];
     default:

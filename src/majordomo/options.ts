@@ -6,45 +6,45 @@ import type { Dialect } from './commands.ts';
 /** Heartbeats: both sides of a link should agree on them, as neither RFC negotiates. */
 export interface HeartbeatOptions {
   /** Milliseconds between two heartbeats. Default 1,000. */
-  readonly heartbeatInterval?: number;
+  readonly heartbeatInterval?: number | undefined;
   /** Intervals of silence after which a peer counts as lost. Default 3 (7/MDP suggests 3 to 5). */
-  readonly heartbeatLiveness?: number;
+  readonly heartbeatLiveness?: number | undefined;
 }
 
 /** What broker, worker and client have in common. */
 export interface CommonOptions {
   /** Bound of each peer's outgoing queue in bytes. One larger message still passes. Default 64 MiB. */
-  readonly peerQueueBytes?: number;
+  readonly peerQueueBytes?: number | undefined;
   /** How long `close()` waits for what is in flight, in milliseconds. Default 5,000. */
-  readonly drainTimeout?: number;
+  readonly drainTimeout?: number | undefined;
   /** Receives what happens, in pino's shape. Default: silence. */
   readonly logger?: Logger | undefined;
 }
 
 export interface BrokerOptions extends HeartbeatOptions, CommonOptions {
   /** Workers that one request may cost before it is a dead letter. Default 3. */
-  readonly maxAttempts?: number;
+  readonly maxAttempts?: number | undefined;
   /**
    * Milliseconds a worker may hold a request without a word about it before the attempt counts as
    * lost; a partial reply starts it anew. It finds requests and replies lost on a link that still
    * beats, which stock MDP cannot detect otherwise. Set it above your longest handler. Default 60,000.
    */
-  readonly attemptTimeout?: number;
+  readonly attemptTimeout?: number | undefined;
   /** Milliseconds a request may live in the broker, queued and running. Default 300,000. */
-  readonly requestTtl?: number;
+  readonly requestTtl?: number | undefined;
   /** Requests waiting for a worker, over all services. More are refused. Default 10,000. */
-  readonly queueLimit?: number;
+  readonly queueLimit?: number | undefined;
   /** Bytes of the bodies of these requests. Default 256 MiB. */
-  readonly queueBytes?: number;
+  readonly queueBytes?: number | undefined;
   /** Workers registered at a time. More are told to disconnect. Default 16,384. */
-  readonly workerLimit?: number;
+  readonly workerLimit?: number | undefined;
   /** Bytes of partial replies collected for a client of 0.1, which has no partials. Default 16 MiB. */
-  readonly replyBufferBytes?: number;
+  readonly replyBufferBytes?: number | undefined;
   /**
    * Milliseconds between the notice that a link broke and what follows from it: a TCP reset of a
    * living peer gives the same notice as its death. Default 30.
    */
-  readonly noticeGrace?: number;
+  readonly noticeGrace?: number | undefined;
 }
 
 /** `auto` tries 0.2 and falls back to 0.1 for a broker that does not answer to it. */
@@ -52,15 +52,15 @@ export type WorkerProtocol = 'auto' | Dialect;
 
 export interface WorkerOptions extends HeartbeatOptions, CommonOptions {
   /** Default `auto`: 0.2, and 0.1 with a broker that does not answer to it. */
-  readonly protocol?: WorkerProtocol;
+  readonly protocol?: WorkerProtocol | undefined;
   /** Requests handled at a time, each over a session of its own: stock MDP has no credit. Default 1. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /** Milliseconds before the first reconnect; doubles up to `reconnectLimit`, with jitter. Default 100. */
-  readonly reconnectInterval?: number;
+  readonly reconnectInterval?: number | undefined;
   /** Milliseconds that no reconnect waits longer than. Default 5,000. */
-  readonly reconnectLimit?: number;
+  readonly reconnectLimit?: number | undefined;
   /** Bytes of partials kept for the one reply of a 0.1 session, which has no partials. Default 16 MiB. */
-  readonly replyBufferBytes?: number;
+  readonly replyBufferBytes?: number | undefined;
 }
 
 /** `auto` asks in the dialect a call needs: 0.2 for `stream`, 0.1 otherwise. */
@@ -68,33 +68,33 @@ export type ClientProtocol = 'auto' | Dialect;
 
 export interface ClientOptions extends CommonOptions {
   /** Default `auto`: 0.2 for `stream`, 0.1 otherwise. */
-  readonly protocol?: ClientProtocol;
+  readonly protocol?: ClientProtocol | undefined;
   /** Milliseconds for a whole request, with all its retries. Default 30,000. */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
   /**
    * Milliseconds for one try: a handler that takes longer is run again. Default: `timeout` shared out
    * evenly over `retries` + 1 tries.
    */
   readonly attemptTimeout?: number | undefined;
   /** How often a request is tried again on a new socket. Default 3. */
-  readonly retries?: number;
+  readonly retries?: number | undefined;
   /** Milliseconds before the first retry; doubles up to `backoffLimit`, with jitter. Default 50. */
-  readonly backoff?: number;
+  readonly backoff?: number | undefined;
   /** Milliseconds that no retry waits longer than. Default 2,000. */
-  readonly backoffLimit?: number;
+  readonly backoffLimit?: number | undefined;
   /**
    * Milliseconds that a try may still take after its link broke, where the platform tells: a broker that
    * died lost the request, one that lives may still reply. Default 1,000.
    */
-  readonly noticeGrace?: number;
+  readonly noticeGrace?: number | undefined;
   /** Requests in flight, each on a socket of its own: stock MDP has no ids. Default 32, at most 256. */
-  readonly lanes?: number;
+  readonly lanes?: number | undefined;
   /** Requests that wait for a lane. More are refused with `ERR_QUEUE_FULL`. Default 10,000. */
-  readonly queueLimit?: number;
+  readonly queueLimit?: number | undefined;
   /** Bytes of the bodies of these requests. Default 64 MiB. */
-  readonly queueBytes?: number;
+  readonly queueBytes?: number | undefined;
   /** Bytes of partials that a slow reader of `stream` may leave unread. Default 16 MiB. */
-  readonly streamBufferBytes?: number;
+  readonly streamBufferBytes?: number | undefined;
 }
 
 /** What one request may set for itself. */
@@ -128,7 +128,7 @@ const optionalMilliseconds: Rule<number | undefined> = such<number | undefined>(
   (value) => milliseconds(1).accepts(value),
 );
 
-export const brokerRules: Rules<BrokerOptions> = {
+export const brokerRules = {
   ...heartbeatRules,
   ...commonRules,
   maxAttempts: count(3),
@@ -139,9 +139,9 @@ export const brokerRules: Rules<BrokerOptions> = {
   workerLimit: count(16_384),
   replyBufferBytes: count(16 * MiB),
   noticeGrace: milliseconds(30, 0),
-};
+} satisfies Rules<BrokerOptions>;
 
-export const workerRules: Rules<WorkerOptions> = {
+export const workerRules = {
   ...heartbeatRules,
   ...commonRules,
   protocol: oneOf<WorkerProtocol>('auto', ['auto', 'mdp0.1', 'mdp0.2']),
@@ -149,9 +149,9 @@ export const workerRules: Rules<WorkerOptions> = {
   reconnectInterval: milliseconds(100),
   reconnectLimit: milliseconds(5000),
   replyBufferBytes: count(16 * MiB),
-};
+} satisfies Rules<WorkerOptions>;
 
-export const clientRules: Rules<ClientOptions> = {
+export const clientRules = {
   ...commonRules,
   protocol: oneOf<ClientProtocol>('auto', ['auto', 'mdp0.1', 'mdp0.2']),
   timeout: milliseconds(30_000, 1, true),
@@ -168,9 +168,9 @@ export const clientRules: Rules<ClientOptions> = {
   queueLimit: count(10_000),
   queueBytes: count(64 * MiB),
   streamBufferBytes: count(16 * MiB),
-};
+} satisfies Rules<ClientOptions>;
 
-export const requestRules: Rules<RequestOptions> = {
+export const requestRules = {
   timeout: such<number | undefined>(undefined, 'milliseconds, 1 or more, or Infinity', (value) =>
     milliseconds(1, 1, true).accepts(value),
   ),
@@ -183,7 +183,7 @@ export const requestRules: Rules<RequestOptions> = {
     'an AbortSignal',
     (value) => value instanceof AbortSignal,
   ),
-};
+} satisfies Rules<RequestOptions>;
 
 function isLogger(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;

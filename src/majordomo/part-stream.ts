@@ -1,6 +1,6 @@
 /** The parts of one streamed reply between the machine that delivers and the reader that pulls. */
 import type { RequestError } from '../core/errors.ts';
-import { byteLength } from '../core/frames.ts';
+import { byteLength, sizeOf } from '../core/frames.ts';
 import type { Reply } from './payload.ts';
 
 export class PartStream implements AsyncIterable<Reply> {
@@ -18,7 +18,7 @@ export class PartStream implements AsyncIterable<Reply> {
   /** False if the reader has fallen too far behind. */
   push(part: Reply): boolean {
     if (this.#end !== 'open') return true;
-    const bytes = byteLength(part.body);
+    const bytes = sizeOf(part.body);
     if (this.#parts.length > 0 && this.#bytes + bytes > this.#limit) return false;
     this.#bytes += bytes;
     this.#parts.push(part);
@@ -45,7 +45,7 @@ export class PartStream implements AsyncIterable<Reply> {
     for (;;) {
       const part = this.#parts.shift();
       if (part !== undefined) {
-        this.#bytes -= byteLength(part.body);
+        this.#bytes -= sizeOf(part.body);
         yield part;
       } else if (this.#end === 'finished') return;
       else if (this.#end !== 'open') throw this.#end;

@@ -10,13 +10,7 @@
  * total: whatever the bytes, the result is one command or the reason why not.
  */
 import type { Codec, Outgoing } from '../core/codec.ts';
-import {
-  byteLength,
-  decodeStrictText,
-  EMPTY_FRAME,
-  encodeText,
-  equalBytes,
-} from '../core/frames.ts';
+import { sizeOf, decodeStrictText, EMPTY_FRAME, encodeText, equalBytes } from '../core/frames.ts';
 import type { Frames } from '../core/machine.ts';
 import type {
   BrokerInput,
@@ -32,6 +26,9 @@ import type {
 
 /** A service name is 1 to this many bytes of UTF-8. */
 export const SERVICE_NAME_LIMIT = 255;
+
+/** Frames of one message: more are refused, as each costs far more memory than it has bytes. */
+export const FRAME_LIMIT = 4096;
 
 /** Bytes that a message costs beside its frames, so that empty messages are not free to queue. */
 const MESSAGE_OVERHEAD = 64;
@@ -100,7 +97,7 @@ function deliverOr<Input extends Command>(
 /** Encodes one command as one message. */
 export function encode(command: Command): Outgoing {
   const frames = framesFor(command, GRAMMARS[command.dialect]);
-  return { frames, bytes: byteLength(frames) + MESSAGE_OVERHEAD };
+  return { frames, bytes: sizeOf(frames) + MESSAGE_OVERHEAD };
 }
 
 function framesFor(command: Command, grammar: Grammar): Frames {
@@ -150,6 +147,7 @@ interface Head {
 }
 
 function readHead(frames: Frames): Head | string {
+  if (frames.length > FRAME_LIMIT) return 'too many frames';
   const delimited = frames[0]?.byteLength === 0;
   const header = frames[delimited ? 1 : 0];
   if (header === undefined) return 'no header';

@@ -7,7 +7,7 @@
  *                └─ requeue ──┘
  */
 import { Deadlines } from '../core/deadlines.ts';
-import { byteLength, keepFrames } from '../core/frames.ts';
+import { sizeOf, keepFrames } from '../core/frames.ts';
 import type { Address, Frames, Instant } from '../core/machine.ts';
 import type { Dialect, RequestCommand } from './commands.ts';
 import {
@@ -78,12 +78,22 @@ export class RequestBook {
     return this.#expiries.next;
   }
 
-  /** Takes a request in, copying what it keeps; undefined if the queue's bounds forbid it. */
-  accept(now: Instant, client: Address, command: RequestCommand): PendingRequest | undefined {
+  /**
+   * Takes a request in, copying what it keeps; undefined if the queue's bounds forbid it.
+   * @param passes a worker is there for it at once: it does not stay in the queue
+   */
+  accept(
+    now: Instant,
+    client: Address,
+    command: RequestCommand,
+    passes = false,
+  ): PendingRequest | undefined {
     const { state } = this;
-    const bytes = byteLength(command.body) + REQUEST_OVERHEAD;
-    if (state.queued >= this.#bounds.queueLimit) return undefined;
-    if (state.queuedBytes + bytes > this.#bounds.queueBytes) return undefined;
+    const bytes = sizeOf(command.body) + REQUEST_OVERHEAD;
+    const isFull =
+      state.queued >= this.#bounds.queueLimit ||
+      state.queuedBytes + bytes > this.#bounds.queueBytes;
+    if (isFull && !passes) return undefined;
     const request: PendingRequest = {
       id: state.accepted++,
       client,

@@ -1,6 +1,6 @@
 /** What can be the name of a service: on the wire it is one frame of UTF-8. */
 import { InvalidArgumentError } from '../core/errors.ts';
-import { decodeText, encodeText } from '../core/frames.ts';
+import { decodeStrictText, encodeText } from '../core/frames.ts';
 import { SERVICE_NAME_LIMIT } from './protocol.ts';
 
 /** @throws InvalidArgumentError unless it is well-formed text of 1 to 255 bytes */
@@ -11,7 +11,7 @@ export function checkService(service: unknown): string {
     throw refusal(`${bytes.byteLength} bytes`);
   }
   // Half a surrogate pair would come back as another name.
-  if (decodeText(bytes) !== service) throw refusal('text with half a surrogate pair');
+  if (decodeStrictText(bytes) !== service) throw refusal('text with half a surrogate pair');
   return service;
 }
 

@@ -128,10 +128,13 @@ export class SessionTable {
     this.reschedule(session);
   }
 
-  /** Nobody expires before one more interval: this side did not listen for a while. */
+  /** Nobody expires, and no attempt, before one more interval: this side did not listen for a while. */
   forgive(now: Instant): void {
     for (const session of this.all()) {
       forgive(session.heartbeat, now, this.#settings);
+      const { dispatch } = session;
+      const atLeast = now + this.#settings.heartbeatInterval;
+      if (dispatch !== undefined) dispatch.timeoutAt = Math.max(dispatch.timeoutAt, atLeast);
       this.reschedule(session);
     }
   }

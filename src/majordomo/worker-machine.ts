@@ -10,7 +10,7 @@
  * second request with the first still in its hands.
  */
 import { fingerprintOf } from '../core/fingerprint.ts';
-import { byteLength, keepFrames } from '../core/frames.ts';
+import { sizeOf, keepFrames } from '../core/frames.ts';
 import {
   beaten,
   forgive,
@@ -58,11 +58,7 @@ export type BrokerLossReason =
   /** It gave a second request to a worker that still holds the first. */
   | 'unexpectedCommand'
   /** The link broke in mid-reply: some of the parts may be lost. */
-  | 'linkBroken'
-  /** The parts of a reply exceeded `replyBufferBytes`. */
-  | 'replyTooLarge'
-  /** The broker does not read: a part of a reply did not fit into the outgoing queue. */
-  | 'queueFull';
+  | 'linkBroken';
 
 export type WorkerEvent =
   | { type: 'connecting'; endpoint: string; dialect: Dialect }
@@ -75,6 +71,8 @@ export type WorkerEvent =
   /** A handler finished after its session had ended. */
   | { type: 'replyDropped'; token: HandlerToken }
   | { type: 'malformed'; reason: string }
+  /** A socket could not be opened: too many are open in this process. It is tried again. */
+  | { type: 'socketFailed'; reason: string }
   | { type: 'drained' };
 
 export interface WorkerSettings extends HeartbeatSettings {
@@ -95,6 +93,10 @@ interface Running {
   partBytes: number;
   /** Parts were sent: a reply without them would look whole. */
   partsSent: boolean;
+  /** The parts were too many: this is the end of the reply, whatever the handler still says. */
+  failure: Failure | undefined;
+  /** What the handler returned, while it waits for room in the outgoing queue. */
+  reply: Frames | undefined;
 }
 
 type Phase = 'idle' | 'connecting' | 'active' | 'settling' | 'waiting' | 'drained';
@@ -171,7 +173,7 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
         if (this.#state.phase === 'idle' && call.endpoints.length > 0) this.#connect(now);
         return;
       case 'write':
-        return this.#write(now, call.token, call.body);
+        return this.#write(call.token, call.body);
       case 'reply':
         return this.#finish(now, call.token, call.body);
       case 'fail':
@@ -203,7 +205,9 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
   }
 
   handleWritable(): void {
-    // Nothing waits: what the queue refused ended the session.
+    for (const [token, running] of this.#state.running) {
+      if (running.reply !== undefined) this.#sendReply(token, running, running.reply);
+    }
   }
 
   handleStored(): void {
@@ -247,25 +251,30 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
 
   #endSession(now: Instant, reason: BrokerLossReason): void {
     const state = this.#state;
-    const answered = state.phase === 'active' || reason === 'disconnected';
+    const wasActive = state.phase === 'active';
     state.heartbeat = undefined;
     this.#outbox.close('broker', reason === 'unexpectedCommand');
     this.#outbox.emit({ type: 'brokerLost', endpoint: this.#endpoint(), reason });
     for (const [token, running] of state.running) {
-      if (running.session === state.session) this.#lose(token);
+      if (running.session !== state.session) continue;
+      if (running.reply === undefined) this.#lose(token);
+      else {
+        state.running.delete(token);
+        this.#outbox.emit({ type: 'replyDropped', token });
+      }
     }
-    if (!answered) this.#tryOtherwise();
+    if (!wasActive) this.#tryOtherwise(reason === 'silent');
     const { reconnectInterval: backoff, reconnectLimit: backoffLimit, random } = this.#settings;
     state.reconnectAt = now + backoffDelay({ backoff, backoffLimit }, state.retries++, random);
     this.#settle(now);
   }
 
-  /** Nobody answered: the next try is at the next endpoint, and in the other dialect where free. */
-  #tryOtherwise(): void {
+  /** It was not to be: the next try is at the next endpoint, and after silence in the other dialect. */
+  #tryOtherwise(wasSilent: boolean): void {
     const state = this.#state;
     state.endpoint = (state.endpoint + 1) % state.endpoints.length;
-    if (this.#settings.protocol !== 'auto') return;
-    if (state.endpoint === 0) state.dialect = state.dialect === 'mdp0.2' ? 'mdp0.1' : 'mdp0.2';
+    if (this.#settings.protocol !== 'auto' || !wasSilent || state.endpoint !== 0) return;
+    state.dialect = state.dialect === 'mdp0.2' ? 'mdp0.1' : 'mdp0.2';
   }
 
   /** Reconnects once no handler of an earlier session runs. */
@@ -302,45 +311,57 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
       parts: [],
       partBytes: 0,
       partsSent: false,
+      failure: undefined,
+      reply: undefined,
     });
     this.#outbox.emit({ type: 'request', token, body: keepFrames(command.body) });
   }
 
-  #write(now: Instant, token: HandlerToken, body: Frames): void {
+  #write(token: HandlerToken, body: Frames): void {
     const running = this.#runningOf(token);
-    if (running === undefined) return;
+    if (running === undefined || hasEnded(running)) return;
     const { dialect } = this.#state;
-    const { envelope } = running;
-    if (!hasPartials(dialect)) {
-      running.partBytes += byteLength(body);
-      if (running.partBytes > this.#settings.replyBufferBytes) {
-        return this.#endSession(now, 'replyTooLarge');
-      }
-      running.parts.push(...body);
+    const { envelope, parts } = running;
+    if (hasPartials(dialect)) {
+      running.partsSent = true;
+      if (this.#send({ type: 'result', dialect, envelope, body, final: false })) return;
+      const message = 'the parts of the reply were written faster than the link takes them';
+      running.failure = { code: 'ERR_STREAM_OVERFLOW', message };
       return;
     }
-    running.partsSent = true;
-    if (!this.#send({ type: 'result', dialect, envelope, body, final: false })) {
-      this.#endSession(now, 'queueFull');
-    }
+    running.partBytes += sizeOf(body);
+    parts.push(...body);
+    if (running.partBytes <= this.#settings.replyBufferBytes) return;
+    const message = `the parts of the reply exceed ${this.#settings.replyBufferBytes} bytes`;
+    running.failure = { code: 'ERR_REPLY_TOO_LARGE', message };
+    parts.length = 0;
   }
 
   #finish(now: Instant, token: HandlerToken, body: Frames, failed = false): void {
     const state = this.#state;
     const running = this.#runningOf(token);
-    if (!state.running.delete(token)) return;
     if (running === undefined) {
+      if (!state.running.delete(token)) return;
       this.#outbox.emit({ type: 'replyDropped', token });
       if (state.phase === 'settling' || state.draining) this.#settle(now);
       return;
     }
-    const { envelope, parts } = running;
-    const whole = failed || parts.length === 0 ? body : [...parts, ...body];
+    if (running.reply !== undefined) return;
+    const { parts, failure } = running;
+    if (failure !== undefined) running.reply = encodeFailure(failure);
+    else running.reply = failed || parts.length === 0 ? body : [...parts, ...body];
+    this.#sendReply(token, running, running.reply);
+  }
+
+  /** The handler is done with a request once its reply has left, which a full queue delays. */
+  #sendReply(token: HandlerToken, running: Running, body: Frames): void {
+    const state = this.#state;
     const { dialect } = state;
-    state.unconfirmed = running.partsSent;
-    const sent = this.#send({ type: 'result', dialect, envelope, body: whole, final: true });
+    const { envelope, partsSent } = running;
+    if (!this.#send({ type: 'result', dialect, envelope, body, final: true })) return;
+    state.running.delete(token);
+    state.unconfirmed = partsSent;
     if (state.draining) this.#finishDraining();
-    else if (!sent) this.#endSession(now, 'queueFull');
   }
 
   /** What a handler is working on, unless its session is over. */
@@ -372,4 +393,9 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
   #send(command: WorkerOutput): boolean {
     return this.#outbox.send('broker', '', command);
   }
+}
+
+/** True if nothing the handler writes becomes a part of the reply any more. */
+function hasEnded(running: Running): boolean {
+  return running.failure !== undefined || running.reply !== undefined;
 }

@@ -97,7 +97,13 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
       workerRules,
       options,
     );
-    super(logger, { brokerLost: 'warn', malformed: 'warn', ready: 'info', replyDropped: 'warn' });
+    super(logger, {
+      brokerLost: 'warn',
+      malformed: 'warn',
+      ready: 'info',
+      replyDropped: 'warn',
+      socketFailed: 'error',
+    });
     this.service = checkService(service);
     if (isReserved(service)) {
       const message = `names under '${RESERVED_PREFIX}' are the broker's own: choose another service name`;
@@ -144,6 +150,7 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
     const { timeout } = completeOptions('ready', rules, options);
     const { clock } = this.#environment;
     if (this.#closing !== undefined) throw new ClosedError('this worker');
+    if (this.#endpoints.length === 0) throw new NotReadyError([], timeout);
     const all = Promise.all(this.#slots.map((slot) => slot.ready.promise));
     const giveUp = signal();
     const cancel = clock.wakeAt(clock.now() + timeout, giveUp.fire);
@@ -189,6 +196,7 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
         clock,
         peerQueueBytes,
         onEvent: (event) => this.#handleEvent(slot, event),
+        onSocketError: (error) => this.announce({ type: 'socketFailed', reason: String(error) }),
       }),
     };
     return slot;
@@ -211,10 +219,19 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
       const result = await this.#handler(new WorkerRequest(body, abort.signal, write));
       driver.call({ type: 'reply', token, body: framesOf(result ?? []) });
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       driver.call({ type: 'fail', token, failure: { code: 'ERR_HANDLER_FAILED', message } });
     } finally {
       slot.running.delete(token);
     }
+  }
+}
+
+/** Anything can be thrown, even what cannot be turned into text. */
+function messageOf(error: unknown): string {
+  try {
+    return String(error instanceof Error ? error.message : error);
+  } catch {
+    return 'the handler threw something that has no text';
   }
 }

@@ -155,7 +155,13 @@ export class ChaosPipe {
     if (end === 'end') this.#to.end();
     else {
       this.stop();
-      this.#to.resetAndDestroy();
+      resetSocket(this.#to);
     }
   }
+}
+
+/** Closes a connection by a TCP reset, or plainly where Node would leak it: after its end was sent. */
+export function resetSocket(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }

@@ -7,7 +7,7 @@
  */
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Random } from '../core/retry.ts';
-import { ChaosPipe, type ChaosShape } from './chaos-pipe.ts';
+import { ChaosPipe, resetSocket, type ChaosShape } from './chaos-pipe.ts';
 
 export type { ChaosShape } from './chaos-pipe.ts';
 
@@ -154,7 +154,7 @@ export class ChaosProxy {
   /** New connections reach the target again; those that were stalled are reset. */
   forward(): void {
     this.#mode = 'forward';
-    for (const link of this.#links) if (link.target === undefined) link.client.resetAndDestroy();
+    for (const link of this.#links) if (link.target === undefined) resetSocket(link.client);
   }
 
   /** Breaks connections with a TCP reset, what is held being lost; returns how many. */
@@ -248,15 +248,15 @@ export class ChaosProxy {
     this.counters.bytesLost += link.pipes.reduce((sum, pipe) => sum + pipe.heldBytes, 0);
     link.isHalfOpen = isHalfOpen;
     for (const pipe of link.pipes) pipe.stop();
-    link.client.resetAndDestroy();
+    resetSocket(link.client);
     if (isHalfOpen) link.target?.once('end', () => link.target?.destroy());
-    else link.target?.resetAndDestroy();
+    else if (link.target !== undefined) resetSocket(link.target);
   }
 
   #drop(link: Link): void {
     for (const pipe of link.pipes) pipe.stop();
-    link.client.resetAndDestroy();
-    link.target?.resetAndDestroy();
+    resetSocket(link.client);
+    if (link.target !== undefined) resetSocket(link.target);
   }
 
   #apply(): void {

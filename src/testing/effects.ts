@@ -36,6 +36,8 @@ export interface Effects {
   ghostDelivered: number;
   /** Disconnect notices handed over. */
   noticeDelivered: number;
+  /** Notices handed over to a ROUTER that a peer has come on a new connection. */
+  linkNoticeDelivered: number;
   /** Connections that replaced another one with the same routing id. */
   handover: number;
   /** Connections broken by a reset. */
@@ -88,6 +90,7 @@ export function noEffects(): Effects {
     heldByPartition: 0,
     ghostDelivered: 0,
     noticeDelivered: 0,
+    linkNoticeDelivered: 0,
     handover: 0,
     reset: 0,
     reconnected: 0,

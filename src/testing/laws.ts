@@ -164,6 +164,8 @@ class LawRun<
   readonly #ended = new Set<Key>();
   #input: LawInput<Port, Call> | undefined;
   #now: Instant = 1000;
+  readonly #refused: LawInput<Port, Call>[] = [];
+  #isEnding = false;
   #sends = 0;
 
   constructor(
@@ -196,6 +198,9 @@ class LawRun<
       }
       this.#step(input);
     }
+    // From now on there is room, and whoever was refused is told, as the driver does.
+    this.#isEnding = true;
+    for (const input of this.#refused) this.#step(input);
     for (const call of this.#subject.ending) this.#step({ kind: 'call', call });
     for (let count = 0; this.#open.size > 0; count++) {
       const [key] = this.#open;
@@ -280,11 +285,12 @@ class LawRun<
 
   #send(port: Port, to: Address, command: Output): boolean {
     const { refuseEvery } = this.#plan;
-    const refused = refuseEvery > 0 && ++this.#sends % refuseEvery === 0;
+    const refused = !this.#isEnding && refuseEvery > 0 && ++this.#sends % refuseEvery === 0;
+    if (refused) this.#refused.push({ kind: 'writable', port, to });
     const { frames } = this.#subject.codec.encode(port, command, undefined);
     const wire = frames.map((frame) => Buffer.from(frame).toString('hex')).join(' ');
     this.#note(`${refused ? 'refused' : 'send'} ${port} ${to} ${wire}`);
-    this.#account({ kind: 'send', command });
+    if (!refused) this.#account({ kind: 'send', command });
     return !refused;
   }
 

@@ -96,8 +96,8 @@ export class SimConnection implements LaneOwner {
   }
 
   /**
-   * Another connection with the same routing id takes its place in the ROUTER. Nobody is told: a DEALER
-   * that is still there is a zombie, until the ROUTER closes.
+   * Another connection with the same routing id takes its place in the ROUTER, which is told of the
+   * new one only: a DEALER that is still there is a zombie, until the ROUTER closes.
    */
   replaced(): void {
     this.#network.world.effects.handover++;

@@ -18,7 +18,10 @@ export interface SimNetworkSettings extends LinkSettings {
   readonly highWaterMark: number;
   /** Milliseconds before a DEALER connects again, and at most as many more at random. */
   readonly reconnectInterval: number;
-  /** Whether sockets tell their owners that a peer is gone (the draft options of libzmq). */
+  /**
+   * Whether sockets tell their owners that a peer is gone, and a ROUTER that one has come on a new
+   * connection (the draft options of libzmq).
+   */
   readonly notices: boolean;
   /** Milliseconds between the end of a connection and the other side learning of it. */
   readonly noticeDelay: number;
@@ -26,7 +29,10 @@ export interface SimNetworkSettings extends LinkSettings {
   readonly ghostDelay: number;
   /** How often a crash also loses some of what was already handed over. */
   readonly lossAtCrash: number;
-  /** A DEALER's routing id: its own until it closes, or another one at each connection. */
+  /**
+   * A DEALER's routing id: its own until it closes, or another one at each connection. Default, as
+   * our adapter has it: stable with notices, automatic without them.
+   */
   readonly identities: 'stable' | 'automatic';
   /**
    * Messages are copied when sent and overwritten when the turn that read them ends, so that a
@@ -88,7 +94,8 @@ export class SimNetwork implements ProcessWatcher {
 
   constructor(world: SimWorld, settings: Partial<SimNetworkSettings> = {}) {
     this.world = world;
-    this.settings = { ...NETWORK_DEFAULTS, ...settings };
+    const identities = settings.notices === false ? 'automatic' : NETWORK_DEFAULTS.identities;
+    this.settings = { ...NETWORK_DEFAULTS, identities, ...settings };
   }
 
   /** The sockets of one process. */

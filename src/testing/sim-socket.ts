@@ -107,7 +107,13 @@ export abstract class SimSocket implements TransportSocket {
   /** Hands a message to the owner. */
   read(lane: Lane, frames: Frames): void {
     this.network.delivered(lane, frames);
-    this.#handler.onMessage(lane.address, frames);
+    if (this.isNotice(frames)) this.#handler.onPeerGone(lane.address);
+    else this.#handler.onMessage(lane.address, frames);
+  }
+
+  /** True if a message of these frames looks to the owner as if libzmq had made it. */
+  protected isNotice(_frames: Frames): boolean {
+    return false;
   }
 
   /** Gives up its endpoints. */
@@ -115,13 +121,14 @@ export abstract class SimSocket implements TransportSocket {
     this.network.unbind(this);
   }
 
-  /** Tells the owner that a peer is gone, where notices are on. */
-  protected notify(connection: SimConnection, address: Address): void {
+  /** Tells the owner what became of a peer, where notices are on. */
+  protected notify(connection: SimConnection, address: Address, news: 'gone' | 'new'): void {
     const { world, settings } = this.network;
     if (this.#isClosed || !settings.notices) return;
-    world.effects.noticeDelivered++;
+    if (news === 'gone') world.effects.noticeDelivered++;
+    else world.effects.linkNoticeDelivered++;
     const other = this === (connection.dealer as SimSocket) ? connection.router : connection.dealer;
-    world.note(`${this.process.name} is told that ${other.process.name} is gone`);
+    world.note(`${this.process.name} is told that ${other.process.name} is ${news}`);
     this.#handler.onPeerGone(address);
   }
 
@@ -177,7 +184,7 @@ export class SimDealer extends SimSocket {
     if (this.#connection !== connection) return;
     this.#connection = undefined;
     this.#retry();
-    this.notify(connection, '');
+    this.notify(connection, '', 'gone');
   }
 
   pump(): void {
@@ -252,6 +259,18 @@ export class SimRouter extends SimSocket {
     if (former?.isOverFor(this) === true) this.#giveUp(former);
     else former?.replaced();
     this.#peers.set(connection.address, connection);
+    if (this.network.settings.notices) this.#announce(connection);
+  }
+
+  /** The news of a connection waits its turn too, ahead of its messages; a takeover discards it. */
+  #announce(connection: SimConnection): void {
+    const { address } = connection;
+    this.process.receive({
+      deliver: () => {
+        if (this.#peers.get(address) === connection) this.notify(connection, address, 'new');
+      },
+      abandon: () => undefined,
+    });
   }
 
   lost(connection: SimConnection): void {
@@ -261,11 +280,16 @@ export class SimRouter extends SimSocket {
     const delay = settings.noticeDelay * (2 * world.random() - 1);
     if (delay > 0) world.after(delay, () => this.#giveUp(connection));
     else this.#giveUp(connection);
-    this.notify(connection, connection.address);
+    this.notify(connection, connection.address, 'gone');
   }
 
   pump(): void {
     for (const { down } of this.#peers.values()) down.pump();
+  }
+
+  /** libzmq announces a new connection by one empty frame, which a peer may send too. */
+  protected override isNotice(frames: Frames): boolean {
+    return this.network.settings.notices && frames.length === 1 && frames[0]?.length === 0;
   }
 
   protected route(to: Address): Route {

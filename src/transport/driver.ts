@@ -33,6 +33,11 @@ export interface DriverOptions<Port extends string, Input, Output, Call, Event> 
   /** Called after the machine returned, so that a listener may call the driver again. Must not throw. */
   readonly onEvent: (event: Event) => void;
   readonly store?: Store;
+  /**
+   * A socket that the machine asked for could not be opened. To the machine it looks like a peer that
+   * does not answer, so it tries again in its own time.
+   */
+  readonly onSocketError?: (error: unknown) => void;
 }
 
 /** What the driver itself saw, for status pages. */
@@ -81,7 +86,7 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
   constructor(options: DriverOptions<Port, Input, Output, Call, Event>) {
     this.#options = options;
     this.#machine = options.machine({
-      open: (port, endpoint) => this.#openPort(port).socket.connect(endpoint),
+      open: (port, endpoint) => this.#connectPort(port, endpoint),
       close: (port, flush) => this.#closePort(port, flush === true),
       send: (port, to, command) => this.#enqueue(port, to, command),
       store: (token, batch) => this.#store(token, batch),
@@ -176,8 +181,8 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
     } finally {
       // What threw is the caller's to know; the driver goes on.
       this.#busy = false;
+      this.#arm();
     }
-    this.#arm();
   }
 
   #receive(owner: OpenPort<Port>, from: Address, frames: Frames): void {
@@ -212,6 +217,14 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
   }
 
   // Sockets
+
+  #connectPort(port: Port, endpoint: string): void {
+    try {
+      this.#openPort(port).socket.connect(endpoint);
+    } catch (error) {
+      this.#inputs.push(() => this.#options.onSocketError?.(error));
+    }
+  }
 
   #openPort(port: Port): OpenPort<Port> {
     this.#closePort(port, false);

@@ -23,7 +23,10 @@ export class EventSource<Event extends { readonly type: string }> extends EventE
     this.#levels = levels;
   }
 
-  /** Tells the listeners and the log. A listener that throws disturbs neither the machine nor others. */
+  /**
+   * Tells the listeners and the log. A listener that throws keeps later listeners of the same event from
+   * hearing it, as in any emitter, but disturbs neither the machine nor the log.
+   */
   protected announce(event: Event): void {
     const emitter = this as EventEmitter;
     this.#tell(() => emitter.emit(event.type, event));

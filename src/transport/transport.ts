@@ -17,7 +17,11 @@ export type SendOutcome = 'sent' | 'full' | 'unroutable' | 'closed';
 export interface SocketHandler {
   /** A message arrived. `frames` are without the routing id, borrowed until the call returns. */
   onMessage(from: Address, frames: Frames): void;
-  /** The connection to that peer broke: a fast hint where the platform gives one. */
+  /**
+   * The connection to that peer broke: a fast hint where the platform gives one. A ROUTER's owner is
+   * also told when a peer comes (back) on a new connection, before its first message on it: whatever
+   * was under way on an older one is over. So it may be told twice, or of a peer that it never heard.
+   */
   onPeerGone(from: Address): void;
 }
 

@@ -35,11 +35,11 @@ export interface ZeromqOptions {
    * keep a connection busy, little enough that the driver's byte-bounded queue is what counts.
    */
   readonly sendHighWaterMark?: number;
-  /** Whether to ask for disconnect notices where there are any. Default true. */
+  /** Whether to ask for notices of broken and of new connections, where there are any. Default true. */
   readonly notices?: boolean;
 }
 
-const RULES: Rules<ZeromqOptions> = {
+const RULES = {
   maxMessageSize: such(
     2 ** 30,
     `a whole number of bytes, from 1 to ${constants.MAX_LENGTH}`,
@@ -47,7 +47,7 @@ const RULES: Rules<ZeromqOptions> = {
   ),
   sendHighWaterMark: count(64),
   notices: such(true, 'true or false', (value) => typeof value === 'boolean'),
-};
+} satisfies Rules<ZeromqOptions>;
 
 /** First and slowest reconnect, in milliseconds; libzmq doubles from the one to the other. */
 const FIRST_RECONNECT = 10;
@@ -58,8 +58,16 @@ const ZMQ_DISCONNECT_MSG = 111;
 const ZMQ_HICCUP_MSG = 114;
 
 /**
+ * The draft option that gives a ROUTER an empty message ahead of all others of a new connection. One
+ * that takes over the routing id of an older connection throws away the disconnect notice of that
+ * one, if it has any: this message is then the only news that a link broke.
+ */
+const ZMQ_ROUTER_NOTIFY = 97;
+const ZMQ_NOTIFY_CONNECT = 1;
+
+/**
  * Sockets of zeromq.js, on its one shared context (1023 sockets a process).
- * `inproc://` never reconnects, and gives notices on the side of the ROUTER only.
+ * `inproc://` never reconnects, and tells the ROUTER alone, and only when a peer is gone.
  * @throws InvalidArgumentError `ERR_UNKNOWN_OPTION` or `ERR_INVALID_OPTION`
  */
 export function zeromqTransport(options?: ZeromqOptions): Transport {
@@ -73,12 +81,14 @@ class ZeromqSocket implements TransportSocket {
   readonly #handler: SocketHandler;
   /** Random and never sent, so that no peer can forge it. */
   readonly #notice: Buffer = randomBytes(16);
+  readonly #hasNotices: boolean;
   readonly #ipcPaths: string[] = [];
   #closed = false;
 
   constructor(kind: SocketKind, handler: SocketHandler, options: Required<ZeromqOptions>) {
     this.#kind = kind;
     this.#handler = handler;
+    this.#hasNotices = options.notices && hasDisconnectNotices;
     // Bare first: an option that is refused inside zeromq's constructor crashes the process at exit.
     this.#socket = createSocket(kind);
     try {
@@ -127,14 +137,22 @@ class ZeromqSocket implements TransportSocket {
     if (socket instanceof Router) {
       socket.mandatory = true;
       socket.handover = true;
-    } else {
+    } else if (this.#hasNotices) {
       // Kept over reconnects, so that a broken connection does not change the peer's address; fresh
-      // for each socket, so that two never share one. As text it has no leading zero byte.
+      // for each socket, so that two never share one. As text it has no leading zero byte. Without
+      // notices libzmq makes another id for each connection: were it the same one, nobody would ever
+      // learn that a link broke, and a reply of several parts could lose some of them unseen.
       socket.routingId = randomBytes(12).toString('base64url');
     }
-    if (options.notices && hasDisconnectNotices) {
-      const option = this.#kind === 'router' ? ZMQ_DISCONNECT_MSG : ZMQ_HICCUP_MSG;
-      setDraftOption(socket, option, this.#notice);
+    if (this.#hasNotices) this.#askForNotices();
+  }
+
+  #askForNotices(): void {
+    if (this.#kind === 'router') {
+      setDraftOption(this.#socket, ZMQ_DISCONNECT_MSG, this.#notice);
+      setDraftOption(this.#socket, ZMQ_ROUTER_NOTIFY, ZMQ_NOTIFY_CONNECT);
+    } else {
+      setDraftOption(this.#socket, ZMQ_HICCUP_MSG, this.#notice);
     }
   }
 
@@ -210,12 +228,18 @@ class ZeromqSocket implements TransportSocket {
   #deliver(frames: Buffer[]): void {
     const routingId = this.#kind === 'router' ? frames.shift() : undefined;
     const from = routingId === undefined ? '' : toAddress(routingId);
+    if (this.#isNotice(frames)) this.#handler.onPeerGone(from);
+    else this.#handler.onMessage(from, frames);
+  }
+
+  /**
+   * A peer that sends a ROUTER one empty frame ends its own link there, and nobody else's; no
+   * protocol has such a message.
+   */
+  #isNotice(frames: readonly Buffer[]): boolean {
     const [first] = frames;
-    if (frames.length === 1 && first !== undefined && equalBytes(first, this.#notice)) {
-      this.#handler.onPeerGone(from);
-    } else {
-      this.#handler.onMessage(from, frames);
-    }
+    if (!this.#hasNotices || frames.length !== 1 || first === undefined) return false;
+    return (first.length === 0 && this.#kind === 'router') || equalBytes(first, this.#notice);
   }
 
   async #send(message: Uint8Array[], done: (outcome: SendOutcome) => void): Promise<void> {
@@ -235,9 +259,13 @@ class ZeromqSocket implements TransportSocket {
   }
 }
 
-/** zeromq.js has a method for options that it gives no name to; its typings keep it protected. */
-function setDraftOption(socket: object, option: number, value: Buffer): void {
-  if ('setStringOption' in socket && typeof socket.setStringOption === 'function') {
+/** zeromq.js has methods for options that it gives no name to; its typings keep them protected. */
+function setDraftOption(socket: object, option: number, value: Buffer | number): void {
+  if (typeof value === 'number') {
+    if ('setInt32Option' in socket && typeof socket.setInt32Option === 'function') {
+      socket.setInt32Option(option, value);
+    }
+  } else if ('setStringOption' in socket && typeof socket.setStringOption === 'function') {
     socket.setStringOption(option, value);
   }
 }

@@ -6,6 +6,7 @@ import {
   milliseconds,
   oneOf,
   such,
+  type Completed,
   type Rules,
 } from '../../src/core/options.ts';
 
@@ -17,17 +18,17 @@ interface Options {
   readonly name?: string | undefined;
 }
 
-const rules: Rules<Options> = {
+const rules = {
   interval: milliseconds(100),
   timeout: milliseconds(500, 0, true),
   limit: count(3, 1),
   mode: oneOf<'fast' | 'safe'>('safe', ['fast', 'safe']),
   name: such<string | undefined>(undefined, 'text', (value) => typeof value === 'string'),
-};
+} satisfies Rules<Options>;
 
 /** What JavaScript lets a caller pass and TypeScript does not. */
-function complete(given: unknown): Required<Options> {
-  return completeOptions<Options>('Thing', rules, given as Partial<Options>);
+function complete(given: unknown): Completed<typeof rules> {
+  return completeOptions('Thing', rules, given as Partial<Options>);
 }
 
 describe('completeOptions', () => {

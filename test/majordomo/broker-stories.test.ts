@@ -270,7 +270,7 @@ describe('dialects meet', () => {
     const broker = new BrokerStory();
     broker.ready('w1');
     broker.request('client', 'work', 'echo', 'mdp0.1');
-    broker.answer('w1', 'x'.repeat(50), false);
+    broker.answer('w1', 'x'.repeat(800), false);
     broker.answer('w1', 'y', false);
     expect(broker.traffic.at(-1)).toBe('client = ERR_REPLY_TOO_LARGE');
   });
@@ -402,7 +402,7 @@ describe('closing', () => {
     broker.ready('w1');
     broker.request('client', 'work', 'echo', 'mdp0.1');
     broker.call({ type: 'drain' });
-    broker.answer('w1', 'x'.repeat(51), false);
+    broker.answer('w1', 'x'.repeat(801), false);
     expect(broker.took('drained')).toHaveLength(1);
   });
 });

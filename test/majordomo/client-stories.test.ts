@@ -72,7 +72,7 @@ describe('a request', () => {
     client.request('first', { attemptTimeout: 100 });
     client.request('second', { attemptTimeout: 150 });
     client.request('third');
-    client.wait(250);
+    client.wait(260);
     expect(client.asked).toEqual(['lane-0 < first', 'lane-0 < second', 'lane-0 < first']);
   });
 
@@ -109,7 +109,7 @@ describe('replies', () => {
     client.hear('lane-0', body('a'), false);
     client.hear('lane-0', body('b', 'c'));
     client.request('large');
-    client.hear('lane-0', body('x'.repeat(51)), false);
+    client.hear('lane-0', body('x'.repeat(801)), false);
     expect(client.outcomes).toEqual(['0 = a|b|c', '1 ! ERR_REPLY_TOO_LARGE']);
     expect(client.sockets.at(-1)).toBe('close lane-0');
   });
@@ -171,6 +171,7 @@ describe('a cancel', () => {
     client.request('next');
     client.cancel(id);
     client.cancel(id);
+    client.wait(1);
     expect(client.outcomes).toEqual(['0 ! ERR_CANCELLED']);
     expect(client.sockets).toEqual(['open lane-0 tcp://a', 'close lane-0', 'open lane-0 tcp://a']);
     expect(client.asked.at(-1)).toBe('lane-0 < next');
@@ -182,13 +183,14 @@ describe('a cancel', () => {
     client.wait(1050);
     client.cancel(id);
     expect(client.outcomes).toEqual(['0 ! ERR_CANCELLED']);
+    client.wait(1);
     expect(client.machine.nextTimeout).toBe(Infinity);
   });
 });
 
 describe('bounds and closing', () => {
   test('a full queue refuses by name, by count and by bytes', () => {
-    const client = connected({ lanes: 1, queueLimit: 2, queueBytes: 10 });
+    const client = connected({ lanes: 1, queueLimit: 2, queueBytes: 410 });
     client.request('on its lane');
     client.request('12345');
     client.request('123456');

@@ -28,6 +28,7 @@ import type { WorkerProtocol } from '../../src/majordomo/options.ts';
 import { brokerCodec, clientCodec, workerCodec } from '../../src/majordomo/protocol.ts';
 import {
   WorkerMachine,
+  type HandlerToken,
   type WorkerCall,
   type WorkerEvent,
   type WorkerPort,
@@ -157,9 +158,12 @@ function workerSubject(
     [1, fc.record({ kind: kind('peerGone'), port, from })],
     [1, fc.record({ kind: kind('writable'), port, to: from })],
   ]);
+  let latest: HandlerToken | undefined;
+  const lost = new Set<HandlerToken>();
   return {
-    build: (outbox) =>
-      new WorkerMachine(outbox, {
+    build: (outbox) => {
+      lost.clear();
+      return new WorkerMachine(outbox, {
         service: 'echo',
         protocol,
         heartbeatInterval: 20,
@@ -168,7 +172,8 @@ function workerSubject(
         reconnectLimit: 40,
         replyBufferBytes: 20,
         random: () => 0.5,
-      }),
+      });
+    },
     codec: workerCodec,
     steps: lawSteps(inputs).map((steps) => [{ after: 0, input: connect }, ...steps]),
     // All handlers return, and what still has no result then is given up.
@@ -182,15 +187,23 @@ function workerSubject(
         input.kind === 'call' && (input.call.type === 'drain' || input.call.type === 'stop')
           ? 'drain'
           : undefined,
-      begun: (effect) =>
-        effect.kind === 'event' && effect.event.type === 'request' ? effect.event.token : undefined,
+      begun: (effect) => {
+        if (effect.kind !== 'event' || effect.event.type !== 'request') return undefined;
+        latest = effect.event.token;
+        return latest;
+      },
       ended: (effect, input) => {
         if (effect.kind === 'event') {
-          if (effect.event.type === 'requestLost') return effect.event.token;
+          const { event } = effect;
+          if (event.type === 'requestLost') lost.add(event.token);
+          if (event.type === 'requestLost') return event.token;
+          // The reply waited for room when its session ended; otherwise the loss was told before.
+          if (event.type === 'replyDropped') return lost.has(event.token) ? undefined : event.token;
           return effect.event.type === 'drained' ? 'drain' : undefined;
         }
         if (effect.command.type !== 'result' || !effect.command.final) return undefined;
-        // A result comes of its handler's own call and of nothing else.
+        // A result comes of its handler's own call, or later, when a full queue has room again.
+        if (input?.kind === 'writable') return latest;
         const isOwn = input?.kind === 'call' && 'token' in input.call;
         return isOwn ? input.call.token : 'a result that no handler gave';
       },

@@ -95,7 +95,7 @@ class Actor<Port extends string, Input, Output extends Command, Call, Event> {
   }
 }
 
-const REPLY_BUFFER = 50;
+const REPLY_BUFFER = 1000;
 
 export class BrokerStory extends Actor<
   'peers',

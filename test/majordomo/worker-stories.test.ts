@@ -161,16 +161,27 @@ describe('a request', () => {
     expect(worker.took('brokerLost')).toMatchObject([{ reason: 'linkBroken' }]);
   });
 
-  test('whose parts do not fit anywhere ends its session by name', () => {
-    const large = activeWorker({ protocol: 'mdp0.1' });
-    large.give('work');
-    large.call({ type: 'write', token: 0, body: body('x'.repeat(51)) });
-    expect(large.took('brokerLost')).toMatchObject([{ reason: 'replyTooLarge' }]);
-    const full = activeWorker();
-    full.give('work');
-    full.full.add('broker');
-    full.call({ type: 'write', token: 0, body: body('x') });
-    expect(full.took('brokerLost')).toMatchObject([{ reason: 'queueFull' }]);
+  test('whose parts are too large for one reply ends with that failure', () => {
+    const worker = activeWorker({ protocol: 'mdp0.1' });
+    worker.give('work');
+    worker.call({ type: 'write', token: 0, body: body('x'.repeat(801)) });
+    worker.call({ type: 'write', token: 0, body: body('y') });
+    worker.call({ type: 'reply', token: 0, body: body('z') });
+    expect(worker.said.slice(1)).toEqual(['result ERR_REPLY_TOO_LARGE']);
+    expect(worker.took('brokerLost')).toEqual([]);
+  });
+
+  test('whose parts outrun the link ends with that failure, once there is room', () => {
+    const worker = activeWorker();
+    worker.give('work');
+    worker.full.add('broker');
+    worker.call({ type: 'write', token: 0, body: body('x') });
+    worker.call({ type: 'reply', token: 0, body: body('y') });
+    expect(worker.machine.running).toBe(1);
+    worker.full.clear();
+    worker.machine.handleWritable();
+    expect(worker.said.slice(1)).toEqual(['result ERR_STREAM_OVERFLOW']);
+    expect(worker.machine.running).toBe(0);
   });
 });
 

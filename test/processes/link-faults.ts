@@ -43,9 +43,10 @@ const FAULTS: readonly LinkFault[] = [
   },
 ];
 
-/** One of all faults, each as likely as the others. */
-export function pickFault(random: Random): LinkFault {
-  return FAULTS[Math.floor(random() * FAULTS.length)]!;
+/** A swarm: some of all faults, at least one, each as likely as the others. */
+export function pickFaults(random: Random): readonly LinkFault[] {
+  const some = FAULTS.filter(() => random() < 0.5);
+  return some.length > 0 ? some : FAULTS;
 }
 
 /** What all these proxies counted of one kind. */

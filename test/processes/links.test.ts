@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { HEARTBEATS, Links, Traffic, until, type LinksOptions } from './links.ts';
 import type { ChaosProxy } from '../../src/testing/chaos-proxy.ts';
 import type { HistoryReport } from '../../src/testing/history.ts';
-import { pickFault, sum } from './link-faults.ts';
+import { pickFaults, sum } from './link-faults.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -82,19 +82,19 @@ describe('broken links', () => {
   test('all reset in mid-traffic, again and again', async () => {
     const all = await startAll();
     const { links, traffic } = all;
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < 6; round++) {
       await until(() => links.proxies.every(({ connections }) => connections > 0));
       for (const proxy of links.proxies) expect(proxy.reset()).toBeGreaterThan(0);
       await traffic.progress(2);
     }
     expect(await finish(all)).toMatchObject(FLAWLESS);
-    expect(sum(links.proxies, 'reset')).toBeGreaterThanOrEqual(10 * 5);
+    expect(sum(links.proxies, 'reset')).toBeGreaterThanOrEqual(6 * 5);
   });
 
   test('reset half: the broker keeps a dead connection until it is taken over', async () => {
     const all = await startAll();
     const { links, traffic } = all;
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < 4; round++) {
       for (const proxy of links.proxies) {
         await until(() => proxy.reset({ side: 'client' }) > 0);
       }
@@ -106,7 +106,7 @@ describe('broken links', () => {
   test.each(['up', 'down'] as const)('cut in mid-frame, %s', async (direction) => {
     const all = await startAll(() => 64 * KiB);
     const { links, traffic } = all;
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < 3; round++) {
       const before = sum(links.proxies, 'cut');
       for (const proxy of links.proxies) {
         proxy.cutAfter(Math.ceil(links.random() * 60 * KiB), direction);
@@ -170,21 +170,13 @@ describe('storms', () => {
       seed: 20260401,
       client: { attemptTimeout: 2 * EXPIRY },
     });
-    const { links } = all;
     const seen = new Set<string>();
-    const end = performance.now() + 5000;
-    while (performance.now() < end) {
-      const fault = pickFault(links.random);
-      seen.add(fault.name);
-      for (const proxy of links.proxies)
-        if (links.random() < 0.5) fault.strike(proxy, links.random);
-      // Half of the faults meet the traffic alone, the others the next fault.
-      if (links.random() < 0.5) await heldFor(links.random() * 1.5 * EXPIRY);
-      if (links.random() < 0.5) links.heal();
+    for (let swarm = 0; swarm < 5; swarm++) {
+      for (const name of await storm(all.links, 1000)) seen.add(name);
     }
     const report = await finish(all);
     expect(report).toMatchObject(FLAWLESS);
-    expect(seen.size).toBeGreaterThan(6);
+    expect(seen.size).toBeGreaterThan(8);
     expect(report.replied).toBeGreaterThan(50);
   });
 
@@ -200,7 +192,7 @@ describe('storms', () => {
       1,
     );
     const { links, traffic } = all;
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < 3; round++) {
       const { proxy } = links.workers[round % 3]!;
       proxy.cutAfter(Math.ceil(links.random() * MiB), round % 2 === 0 ? 'up' : 'down');
       const client = links.clients[round % 2]!;
@@ -211,9 +203,26 @@ describe('storms', () => {
     }
     expect(await finish(all)).toMatchObject(FLAWLESS);
     expect(sum(links.proxies, 'bytesLost')).toBeGreaterThan(0);
-    expect(sum(links.proxies, 'cut')).toBeGreaterThanOrEqual(3);
+    expect(sum(links.proxies, 'cut')).toBe(3);
   });
 });
+
+/** Strikes links with a swarm of faults for so many milliseconds, and heals now and then. */
+async function storm(links: Links, milliseconds: number): Promise<ReadonlySet<string>> {
+  const { random, proxies } = links;
+  const faults = pickFaults(random);
+  const struck = new Set<string>();
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end) {
+    const fault = faults[Math.floor(random() * faults.length)]!;
+    struck.add(fault.name);
+    for (const proxy of proxies) if (random() < 0.5) fault.strike(proxy, random);
+    // Half of the faults meet the traffic alone, the others the next fault.
+    if (random() < 0.5) await heldFor(random() * 1.5 * EXPIRY);
+    if (random() < 0.5) links.heal();
+  }
+  return struck;
+}
 
 /** How long a fault lasts is the fault itself here: there is no condition to wait for. */
 async function heldFor(milliseconds: number): Promise<void> {

@@ -88,10 +88,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const links of open.splice(0)) await links.close();
-  await until(() => isDeepStrictEqual(openHandles(), before)).catch((e) => {
-    console.log(JSON.stringify([before, openHandles()]));
-    throw e;
-  });
+  await until(() => isDeepStrictEqual(openHandles(), before));
 });
 
 /** All shells of one test. They are closed with it. */
@@ -235,14 +232,9 @@ export class Links {
   async close(): Promise<void> {
     this.#isClosing = true;
     this.heal();
-    const t0 = performance.now();
-    const lap = (x: string) => console.log(x, performance.now() - t0);
     await Promise.all(this.clients.map(({ shell }) => shell.close()));
-    lap('clients');
     await Promise.all(this.workers.map(({ shell }) => shell.close()));
-    lap('workers');
     await this.broker.close();
-    lap('broker');
     await Promise.all(this.proxies.map((proxy) => proxy.close()));
   }
 
@@ -257,8 +249,6 @@ export class Links {
   /** Nobody was registered twice, nobody lost who was not registered, and all are there in the end. */
   #judgeSessions(): void {
     const registered = new Set<string>();
-    const registeredOnce = (holds: boolean, worker: string): void =>
-      requireThat(holds, 'registeredOnce', () => `${worker} was, or was not`);
     for (const event of this.told) {
       if (event.type === 'workerReady') {
         registeredOnce(!registered.has(event.worker), event.worker);
@@ -329,6 +319,10 @@ export class Traffic {
 /** The last thing a worker told of its session. */
 function sessionOf(told: readonly WorkerEvent[]): WorkerEvent['type'] | undefined {
   return told.findLast(({ type }) => /^(connecting|ready|brokerLost)$/.test(type))?.type;
+}
+
+function registeredOnce(holds: boolean, worker: string): void {
+  requireThat(holds, 'registeredOnce', () => `${worker}: not registered, or a second time`);
 }
 
 function hashOf(payload: Uint8Array): string {

@@ -188,6 +188,7 @@ describe('reset', () => {
     run(10);
     expect(broker.received.at(-1)).toBe(`${ID}: back`);
     expect(small.world.effects).toMatchObject({ reset: 1, reconnected: 1, noticeDelivered: 2 });
+    expect(small.world.effects.linkNoticeDelivered).toBe(2);
   });
 
   it('loses what a ROUTER sends before it learns, but not what a DEALER does', () => {
@@ -198,7 +199,7 @@ describe('reset', () => {
     worker.say('queued');
     run(300);
     expect(worker.received).toEqual(['gone']);
-    expect(broker.received).toEqual([`${ID}: gone`, `${ID}: queued`]);
+    expect(broker.received).toEqual([`${ID}: gone`, `${ID}: gone`, `${ID}: queued`]);
     expect(small.world.effects.lostAtReset).toBe(1);
   });
 
@@ -230,19 +231,22 @@ describe('reset', () => {
     expect([...seen].toSorted()).toEqual(['full', 'sent', 'unroutable']);
   });
 
-  it('changes an automatic identity', () => {
-    const { small, broker, worker, run } = pair({ identities: 'automatic' });
-    worker.say('1');
-    run(20);
-    small.network.reset('broker', 'worker');
-    run(300);
-    worker.say('2');
-    run(20);
-    expect(broker.addresses).toHaveLength(2);
-    expect(broker.addresses.every((address) => address.length === 5)).toBe(true);
-  });
+  it.each([{ identities: 'automatic' as const }, { notices: false }])(
+    'changes an automatic identity, which is the default without notices: %j',
+    (settings) => {
+      const { small, broker, worker, run } = pair(settings);
+      worker.say('1');
+      run(20);
+      small.network.reset('broker', 'worker');
+      run(300);
+      worker.say('2');
+      run(20);
+      expect(broker.addresses).toHaveLength(2);
+      expect(broker.addresses.every((address) => address.length === 5)).toBe(true);
+    },
+  );
 
-  it('is a handover without a notice, if the DEALER is back before the ROUTER has learned', () => {
+  it('is a handover if the DEALER is back before the ROUTER has learned, which is told of that alone', () => {
     const { small, broker, worker, run } = pair({ reconnectInterval: 1 });
     run(20);
     small.network.reset('broker', 'worker', { halfOpen: true });
@@ -250,21 +254,37 @@ describe('reset', () => {
     worker.say('back');
     broker.say('still there', ID);
     run(10);
-    expect(broker.received).toEqual([`${ID}: back`]);
+    expect(broker.received).toEqual([`${ID}: gone`, `${ID}: back`]);
     expect(worker.received).toEqual(['gone', 'still there']);
-    expect(small.world.effects).toMatchObject({ handover: 1, noticeDelivered: 1 });
+    const effects = { handover: 1, noticeDelivered: 1, linkNoticeDelivered: 2 };
+    expect(small.world.effects).toMatchObject(effects);
     expect(small.network.connections.size).toBe(1);
   });
 
   it('gives no notice where they are off, yet the peer is unroutable', () => {
-    const { small, broker, worker, run } = pair({ notices: false });
+    const { small, broker, worker, run } = pair({ notices: false, identities: 'stable' });
     run(20);
     small.network.reset('broker', 'worker');
     run(10);
     broker.say('lost', ID);
     expect(broker.outcomes).toEqual(['unroutable']);
     expect([...broker.received, ...worker.received]).toEqual([]);
-    expect(small.world.effects.noticeDelivered).toBe(0);
+    expect(small.world.effects).toMatchObject({ noticeDelivered: 0, linkNoticeDelivered: 0 });
+  });
+
+  it('tells one that does not read of the new connection only, in place of what it had not read', () => {
+    const { small, broker, worker, run } = pair({ reconnectInterval: 1 });
+    run(20);
+    broker.process.stopReading(100);
+    worker.say('unread');
+    run(5);
+    small.network.reset('broker', 'worker');
+    run(20);
+    worker.say('back');
+    run(100);
+    expect(broker.received).toEqual([`${ID}: gone`, `${ID}: back`]);
+    expect(small.world.effects).toMatchObject({ handover: 1, lostAtHandover: 1 });
+    expect(small.world.effects.linkNoticeDelivered).toBe(2);
   });
 
   it('tells a paused process only when it resumes, after what it received', () => {
@@ -293,7 +313,7 @@ describe('handover', () => {
     const usurper = small.worker('usurper', { routingId: 'same' });
     usurper.say('mine');
     small.run(60);
-    expect(broker.received).toEqual(['same: mine']);
+    expect(broker.received).toEqual(['same: gone', 'same: mine']);
     old.say('into the void');
     broker.say('for whom?', 'same');
     small.run(10);
@@ -373,7 +393,7 @@ describe('partition', () => {
     worker.say('2');
     small.network.healAll();
     run(500);
-    expect(broker.received).toEqual([`${ID}: gone`, `${ID}: 2`]);
+    expect(broker.received).toEqual([`${ID}: gone`, `${ID}: gone`, `${ID}: 2`]);
     expect(small.world.effects).toMatchObject({ lostInFlight: 1, reconnected: 1 });
   });
 

@@ -15,7 +15,10 @@ import type { SendOutcome, TransportSocket } from '../../src/transport/transport
 export interface Peer {
   readonly process: SimProcess;
   readonly socket: TransportSocket;
-  /** Each message as `from: text`, for a DEALER as `text`; each notice as `gone` after it. */
+  /**
+   * Each message as `from: text`, for a DEALER as `text`; each notice as `gone` after it, but for the
+   * first one that a ROUTER has of an address: that only says that somebody new has come.
+   */
   readonly received: string[];
   /** Addresses in the order in which they were first seen. */
   readonly addresses: Address[];
@@ -60,12 +63,16 @@ export class SmallWorld {
     const received: string[] = [];
     const addresses: Address[] = [];
     const outcomes: SendOutcome[] = [];
+    const known = new Set<Address>(kind === 'dealer' ? [''] : []);
     const socket = this.network.transport(process, options).open(kind, {
       onMessage: (from, frames) => {
         if (!addresses.includes(from)) addresses.push(from);
         received.push(prefix(from) + textOf(frames));
       },
-      onPeerGone: (from) => void received.push(`${prefix(from)}gone`),
+      onPeerGone: (from) => {
+        if (known.has(from)) received.push(`${prefix(from)}gone`);
+        known.add(from);
+      },
     });
     const say = (text: string, to: Address = ''): void =>
       process.run(() =>

@@ -21,12 +21,13 @@ describe('transcript', () => {
       '[   0.000] broker starts',
       '[   0.000] worker-1 starts',
       '[   2.000] worker-1 connects to broker',
+      '[   2.000] broker is told that worker-1 is new',
       '[   3.000] worker-1 → broker  [READY]',
       '[  11.500] broker → worker-1  [HEARTBEAT]',
       '[  15.500] worker-1 crashes',
       '[  19.500] broker is told that worker-1 is gone',
     ]);
-    expect(small.transcript.toString().split('\n')).toHaveLength(7);
+    expect(small.transcript.toString().split('\n')).toHaveLength(8);
   });
 
   it('lets the pattern format its frames', () => {

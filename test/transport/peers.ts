@@ -12,6 +12,7 @@ import { freshFolder, removeFolder, run, type Child } from './processes.ts';
 export interface Peer {
   readonly socket: TransportSocket;
   readonly received: { from: Address; text: string[] }[];
+  /** Of whom it was told, but for peers not heard before: of them it means that they have come. */
   readonly gone: Address[];
   bind(endpoint: string): Promise<string>;
   send(to: Address, ...frames: (string | Uint8Array)[]): Promise<SendOutcome>;
@@ -30,7 +31,9 @@ export function open(kind: SocketKind, options?: ZeromqOptions): Peer {
   let awaited = 0;
   const socket = zeromqTransport(options).open(kind, {
     onMessage: (from, frames) => received.push({ from, text: frames.map(textOf) }),
-    onPeerGone: (from) => gone.push(from),
+    onPeerGone: (from) => {
+      if (from === '' || received.some((message) => message.from === from)) gone.push(from);
+    },
   });
   cleanUp.push(() => socket.close(0));
   return {

@@ -98,6 +98,19 @@ describe('addresses', () => {
     expect((await twins[1]?.receive())?.map(textOf)).toEqual(['back']);
   });
 
+  it('differ after each reconnect without notices, as nobody would be told of it', async () => {
+    const { router, dealer, real, from } = await connected('tcp://127.0.0.1:*', { notices: false });
+    router.socket.close(0);
+    const successor = open('router', { notices: false });
+    await vi.waitFor(() => successor.bind(real), { interval: 5 });
+    await vi.waitUntil(
+      async () => (await dealer.send('', 'again')) === 'sent' && successor.received.length > 0,
+      { interval: 5 },
+    );
+    expect(successor.received[0]?.from).not.toBe(from);
+    expect(successor.gone).toEqual([]);
+  });
+
   it('that nobody has are unroutable', async () => {
     const { router, dealer, from } = await connected('tcp://127.0.0.1:*');
     expect(await router.send('nobody', 'x')).toBe('unroutable');
@@ -158,7 +171,7 @@ describe.runIf(hasDisconnectNotices)('disconnect notices', () => {
 
   it('cannot be forged: what looks like one, or was one elsewhere, is a message', async () => {
     const { router, dealer, from } = await connected('tcp://127.0.0.1:*');
-    const likeness = [new Uint8Array(16), Buffer.alloc(16, 255), ''];
+    const likeness = [new Uint8Array(16), Buffer.alloc(16, 255), new Uint8Array(1)];
     for (const frame of likeness) await dealer.send('', frame);
     for (const frame of likeness)
       expect(await router.next()).toEqual({ from, text: [textOf(bytesOf(frame))] });
@@ -174,6 +187,27 @@ describe.runIf(hasDisconnectNotices)('disconnect notices', () => {
     router.socket.close(0);
     peer.receiveTimeout = 100;
     await expect(peer.receive()).rejects.toMatchObject({ code: 'EAGAIN' });
+  });
+
+  it('come before the messages of a peer that took a routing id over while nobody read', async () => {
+    const events: string[] = [];
+    const socket = zeromqTransport().open('router', {
+      onMessage: (_from, frames) => events.push(frames.map(textOf).join('|')),
+      onPeerGone: (from) => events.push(`${from} is gone`),
+    });
+    cleanUp.push(() => socket.close(0));
+    const real = await new Promise<string>((resolve) => {
+      socket.bind('tcp://127.0.0.1:*', (_error, endpoint) => resolve(endpoint));
+    });
+    for (const text of ['old', 'new']) {
+      const before = events.length;
+      const twin = raw(new Dealer({ routingId: 'twin' }));
+      twin.connect(real);
+      await twin.send(text);
+      occupyThread(30);
+      await vi.waitUntil(() => events.length >= before + 2, { interval: 1 });
+    }
+    expect(events).toEqual(['twin is gone', 'old', 'twin is gone', 'new']);
   });
 
   it('do not come with notices: false', async () => {
@@ -262,7 +296,8 @@ describe('close', () => {
         seen.push(frames);
         router.close(0);
       },
-      onPeerGone: () => seen.push([]),
+      // Told that the peer has come, before its first message, it has not closed yet.
+      onPeerGone: () => void (seen.length > 0 && seen.push([])),
     });
     const real = await new Promise<string>((resolve) => {
       router.bind('tcp://127.0.0.1:*', (_error, endpoint) => resolve(endpoint));

@@ -209,9 +209,16 @@ export class BrokerChecker implements Watcher<BrokerPort, BrokerInput, BrokerCal
   #checkBounds(machine: BrokerMachine): void {
     const { queues } = machine.requests.state;
     let fresh = 0;
-    for (const { lines } of queues.values()) for (const line of lines.values()) fresh += line.size;
-    requireThat(fresh <= this.#settings.queueLimit, 'bounded queue', () => {
-      return `${fresh} requests are queued, ${this.#settings.queueLimit} are allowed`;
+    let bytes = 0;
+    for (const { lines } of queues.values()) {
+      for (const line of lines.values()) {
+        fresh += line.size;
+        for (const request of line) bytes += request.bytes;
+      }
+    }
+    const { queueLimit, queueBytes } = this.#settings;
+    requireThat(fresh <= queueLimit && bytes <= queueBytes, 'bounded queue', () => {
+      return `${fresh} requests of ${bytes} bytes are queued; ${queueLimit} of ${queueBytes} are allowed`;
     });
     requireThat(machine.sessions.size <= this.#settings.workerLimit, 'bounded workers', () => {
       return `${machine.sessions.size} workers, ${this.#settings.workerLimit} are allowed`;

@@ -29,7 +29,6 @@ export class BrokerRole {
     this.#stage = stage;
     this.#settings = {
       ...stage.plan.settings,
-      queueBytes: 1_000_000,
       noticeGrace: 30,
       random: stage.world.random,
     };

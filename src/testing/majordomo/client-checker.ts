@@ -7,7 +7,16 @@ import type { ClientEvent, ClientPort, RequestId } from '../../majordomo/client-
 import type { RequestCommand } from '../../majordomo/commands.ts';
 import type { PlannedOperation } from './plan.ts';
 import { requireThat, Violation } from '../violation.ts';
-import { decodeWork, partOf, PARTS, textOf, wholeReplyTo, type Work } from './work.ts';
+import {
+  decodeWork,
+  fails,
+  partOf,
+  PARTS,
+  partsOf,
+  textOf,
+  wholeReplyTo,
+  type Work,
+} from './work.ts';
 
 /** One call, from the caller's point of view. */
 export interface Call {
@@ -84,7 +93,7 @@ export class ClientChecker {
       const call = this.#end(event.id, event.code);
       const { behaviour } = call.work;
       requireThat(
-        event.code !== 'ERR_HANDLER_FAILED' || behaviour === 'fail',
+        event.code !== 'ERR_HANDLER_FAILED' || fails(behaviour),
         'reply integrity',
         () => {
           return `${call.work.id}, whose handler does not fail, is told: ${event.message}`;
@@ -119,7 +128,7 @@ export class ClientChecker {
     const whole = textOf(wholeReplyTo(call.work));
     const final = `reply to ${call.work.id}`;
     const isWhole = text === whole && call.parts === 0;
-    const isEnd = text === final && call.parts === (call.work.behaviour === 'parts' ? PARTS : 0);
+    const isEnd = text === final && call.parts === partsOf(call.work.behaviour);
     const isPart = this.#mayMissParts && isSubsequence(text.split('|'), whole.split('|'));
     requireThat(isWhole || isEnd || isPart, 'reply integrity', () => {
       return `${call.work.id} got '${text.slice(0, 200)}' after ${call.parts} parts`;

@@ -16,7 +16,16 @@ export const CHAOS_ENDS = 3000;
 export const SERVICES = ['alpha', 'beta'] as const;
 
 /** What a worker's handler does with a request. */
-export const BEHAVIOURS = ['reply', 'reply', 'reply', 'parts', 'parts', 'fail', 'never'] as const;
+export const BEHAVIOURS = [
+  'reply',
+  'reply',
+  'reply',
+  'parts',
+  'parts',
+  'partsThenFail',
+  'fail',
+  'never',
+] as const;
 export type Behaviour = (typeof BEHAVIOURS)[number];
 
 /** What a rogue worker does when it is given a request; now and then it also sends junk. */
@@ -87,6 +96,7 @@ export interface MajordomoPlan {
     readonly attemptTimeout: number;
     readonly requestTtl: number;
     readonly queueLimit: number;
+    readonly queueBytes: number;
     readonly workerLimit: number;
     readonly clientQueueLimit: number;
     readonly lanes: number;
@@ -117,12 +127,13 @@ const settings = fc.record({
   attemptTimeout: fc.constantFrom(400, 1000, 2000),
   requestTtl: fc.constantFrom(300, 1500, 3000),
   queueLimit: fc.constantFrom(2, 4, 100),
+  queueBytes: fc.constantFrom(2000, 1_000_000, 1_000_000),
   workerLimit: fc.constantFrom(3, 100, 100),
   clientQueueLimit: fc.constantFrom(2, 100, 100),
   lanes: fc.constantFrom(1, 2, 8),
-  peerQueueBytes: fc.constantFrom(500, 2000, 1_000_000),
-  workerQueueBytes: fc.constantFrom(500, 1_000_000, 1_000_000),
-  replyBufferBytes: fc.constantFrom(150, 100_000),
+  peerQueueBytes: fc.constantFrom(1500, 4000, 1_000_000),
+  workerQueueBytes: fc.constantFrom(1500, 1_000_000, 1_000_000),
+  replyBufferBytes: fc.constantFrom(500, 100_000),
   notices: fc.constantFrom(true, true, false),
   automaticIds: fc.boolean(),
   highWaterMark: fc.constantFrom(2, 64),

@@ -116,8 +116,8 @@ class MajordomoRun {
     heal(this.#stage, this.#broker);
     heal(this.#stage, client);
     // What was asked before ends first: calls by their timeout, what they left in the broker by its ttl.
-    const { requestTtl } = plan.settings;
-    const limit = world.now + LONGEST_TIMEOUT + requestTtl + SLACK;
+    const { requestTtl, attemptTimeout } = plan.settings;
+    const limit = world.now + LONGEST_TIMEOUT + requestTtl + attemptTimeout + SLACK;
     world.run(world.now + RECOVERY);
     this.#runUntilQuiet(client, limit);
     this.#checkSettled(client);
@@ -187,7 +187,10 @@ class MajordomoRun {
   #runUntilQuiet(client: ClientRole, limit: number): void {
     const { world } = this.#stage;
     const isQuiet = (): boolean => {
-      const { queued, inFlight } = this.#broker.machine.requests.state;
+      const { requests, sessions } = this.#broker.machine;
+      const { queued, inFlight } = requests.state;
+      // A worker may be idle and its broker not know it, until the attempt times out.
+      for (const { dispatch } of sessions.all()) if (dispatch !== undefined) return false;
       return client.checker.unsettled + queued + inFlight === 0;
     };
     do world.run(world.now + SLICE);

@@ -77,9 +77,17 @@ export class Stage {
 
   /** What the broker sent, as it sent it. */
   brokerSent(to: Address, command: BrokerOutput): void {
-    if (command.type === 'reply' && !command.final) this.partSent(to.split('#')[0]!);
-    if (command.type !== 'dispatch' || to.startsWith('rogue')) return;
+    if (command.type === 'reply' && !command.final) this.partSent(this.#nameOf(to));
+    if (command.type !== 'dispatch' || this.#nameOf(to) === 'rogue') return;
     this.tags.push(toAddress(command.envelope[0]!));
     if (this.tags.length > 4) this.tags.shift();
+  }
+
+  /** Whose address this is now. */
+  #nameOf(address: Address): string {
+    for (const connection of this.network.connections) {
+      if (connection.address === address) return connection.dealer.process.name;
+    }
+    return 'nobody';
   }
 }

@@ -13,8 +13,18 @@ export interface Work {
   readonly size: number;
 }
 
-/** How many parts the behaviour `parts` writes before its reply. */
+/** How many parts a reply in parts has before its end. */
 export const PARTS = 5;
+
+/** How many parts the handler of `behaviour` writes before its reply or failure. */
+export function partsOf(behaviour: Behaviour): number {
+  return behaviour === 'parts' || behaviour === 'partsThenFail' ? PARTS : 0;
+}
+
+/** True if the handler of `behaviour` ends with a failure. */
+export function fails(behaviour: Behaviour): boolean {
+  return behaviour === 'fail' || behaviour === 'partsThenFail';
+}
 
 export function encodeWork({ id, behaviour, duration, size }: Work): Frames {
   const head = encodeText(`${id} ${behaviour} ${duration} ${size}`);
@@ -51,8 +61,10 @@ export function textOf(body: Frames): string {
 
 /** The one reply to a request when its parts are joined. */
 export function wholeReplyTo(work: Work): Frames {
-  const parts = work.behaviour === 'parts' ? PARTS : 0;
-  const frames = Array.from({ length: parts }, (_, index) => partOf(work, index)[0]!);
+  const frames = Array.from(
+    { length: partsOf(work.behaviour) },
+    (_, index) => partOf(work, index)[0]!,
+  );
   return [...frames, ...replyTo(work.id)];
 }
 

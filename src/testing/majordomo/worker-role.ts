@@ -20,7 +20,7 @@ import { WatchedMachine } from '../watched-machine.ts';
 import { BROKER_ENDPOINT } from './broker-role.ts';
 import { SERVICES } from './plan.ts';
 import type { Stage } from './stage.ts';
-import { decodeWork, partOf, PARTS, replyTo } from './work.ts';
+import { decodeWork, fails, partOf, partsOf, replyTo } from './work.ts';
 
 type WorkerDriver = Driver<WorkerPort, WorkerInput, WorkerOutput, WorkerCall, WorkerEvent>;
 
@@ -142,12 +142,11 @@ export class WorkerRole {
     this.#stage.count('worker.execution');
     if (hangs) return;
     const steps: WorkerCall[] = [];
-    const parts = behaviour === 'parts' ? PARTS : 0;
-    for (let index = 0; index < parts; index++) {
+    for (let index = 0; index < partsOf(behaviour); index++) {
       steps.push({ type: 'write', token, body: partOf(work, index) });
     }
     const failure = { code: 'ERR_HANDLER_FAILED', message: id } as const;
-    if (behaviour === 'fail') steps.push({ type: 'fail', token, failure });
+    if (fails(behaviour)) steps.push({ type: 'fail', token, failure });
     else steps.push({ type: 'reply', token, body: replyTo(id) });
     const pace = duration / steps.length;
     const next = (): void => {

@@ -1,14 +1,14 @@
 /** What breaking connections does to messages, addresses and sends. */
 import { expect } from 'vitest';
 import { bindAgain, fill, leading, MARK, persist } from './facts-sending.ts';
-import { join, numbers, pair, wired } from './world.ts';
+import { join, numbers, pair, wired, type Event } from './world.ts';
 import type { Facts } from './fact.ts';
 
 const RESETS = 5;
 const BURST = 20;
 
 export const linkFacts: Facts = {
-  'resets make silent gaps: every send is sent, nothing comes twice or out of order, and the address stays':
+  'resets make gaps: every send is sent, nothing comes twice or out of order, the ROUTER is told, and the address stays':
     async (world) => {
       const { router, dealer, wire, address } = await wired(world);
       let sent = 0;
@@ -31,7 +31,40 @@ export const linkFacts: Facts = {
       expect(sent - heard.length).toBeGreaterThanOrEqual(RESETS);
       expect(gaps.length).toBeGreaterThan(0);
       expect(gaps.length).toBeLessThanOrEqual(RESETS);
+      expect(untoldGaps(router.eventsOf(address))).toEqual([]);
     },
+
+  'a ROUTER is told of each gap before what comes after it, though nobody read while the link broke':
+    async (world) => {
+      const router = world.open('router');
+      await router.bind();
+      world.stumbler(router);
+      await world.until('its first messages', () => router.events.length > 20);
+      for (let round = 0; round < 20; round++) {
+        const before = router.events.length;
+        world.block(router, 30);
+        await world.until('more of it', () => router.events.length > before + 1);
+      }
+      const address = router.addresses[0] ?? '';
+      expect(router.addresses).toEqual([address]);
+      const events = router.eventsOf(address);
+      expect(untoldGaps(events)).toEqual([]);
+      expect(gapsOf(events).length).toBeGreaterThan(0);
+    },
+
+  'without notices nobody is told of a reset: a DEALER has another address after it': async (
+    world,
+  ) => {
+    const { router, dealer, wire, address } = await wired(world, { notices: false });
+    wire.reset();
+    await world.untilAsync('a message after the reset', async () => {
+      await dealer.send('', 'back');
+      return router.texts.includes('back');
+    });
+    expect(router.addresses).toHaveLength(2);
+    expect(router.addresses[0]).toBe(address);
+    expect([...router.gone, ...dealer.gone]).toEqual([]);
+  },
 
   'an automatic identity is another one after each reset': async (world) => {
     const { router, dealer, wire } = await wired(world, { identity: 'automatic' });
@@ -67,17 +100,20 @@ export const linkFacts: Facts = {
     expect(dealer.texts).toEqual(['after']);
   },
 
-  'a reset is told to both sides, once each, with the address on the side of the ROUTER': async (
-    world,
-  ) => {
-    const { router, dealer, wire, address } = await wired(world);
-    wire.reset();
-    await Promise.all([router.misses(address), dealer.misses('')]);
-    await dealer.send('', 'back');
-    await router.hears('back');
-    expect(router.gone).toEqual([address]);
-    expect(dealer.gone).toEqual(['']);
-  },
+  'a reset is told to both sides, to the DEALER once; the ROUTER is told again when the peer is back':
+    async (world) => {
+      const { router, dealer, wire, address } = await wired(world);
+      wire.hold();
+      wire.reset();
+      await Promise.all([router.misses(address), dealer.misses('')]);
+      expect(router.gone).toEqual([address]);
+      wire.release();
+      await router.misses(address, 2);
+      await dealer.send('', 'back');
+      await router.hears('back');
+      expect(router.gone).toEqual([address, address]);
+      expect(dealer.gone).toEqual(['']);
+    },
 
   'a message cut in its middle does not arrive at all, and those behind it do': async (world) => {
     const { router, dealer, wire } = await wired(world);
@@ -195,7 +231,7 @@ export const linkFacts: Facts = {
     expect(dealer.texts).toEqual(['down']);
   },
 
-  'of a half-open connection the ROUTER learns nothing; the DEALER comes back as the same peer':
+  'of a half-open connection the ROUTER learns only when the DEALER is back as the same peer':
     async (world) => {
       const { router, dealer, wire, address } = await wired(world);
       expect(wire.reset({ halfOpen: true })).toBe(1);
@@ -204,10 +240,14 @@ export const linkFacts: Facts = {
       expect(await router.hears('back')).toBe(address);
       expect(await router.send(address, 'still there')).toBe('sent');
       await dealer.hears('still there');
-      expect(router.gone).toEqual([]);
+      expect(router.eventsOf(address).map(({ type }) => type)).toEqual([
+        'message',
+        'gone',
+        'message',
+      ]);
       dealer.close(0);
-      await router.misses(address);
-      expect(router.gone).toEqual([address]);
+      await router.misses(address, 2);
+      expect(router.gone).toEqual([address, address]);
     },
 
   'the last message of a closed socket may come after the first of its successor: a ghost': async (
@@ -244,3 +284,31 @@ export const linkFacts: Facts = {
       await dealer.hears('welcome');
     },
 };
+
+interface Gap {
+  /** The number that came after it. */
+  readonly before: number;
+  /** A notice came between the numbers on both sides of it. */
+  readonly isTold: boolean;
+}
+
+/** Where numbers are missing in what came of one peer; texts that are no numbers do not count. */
+function gapsOf(events: readonly Event[]): Gap[] {
+  const gaps: Gap[] = [];
+  let next = 0;
+  let isTold = false;
+  for (const event of events) {
+    if (event.type === 'gone') isTold = true;
+    else if (/^\d+$/.test(event.text.join())) {
+      const number = Number(event.text.join());
+      if (number !== next) gaps.push({ before: number, isTold });
+      next = number + 1;
+      isTold = false;
+    }
+  }
+  return gaps;
+}
+
+function untoldGaps(events: readonly Event[]): Gap[] {
+  return gapsOf(events).filter(({ isTold }) => !isTold);
+}

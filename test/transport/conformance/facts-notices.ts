@@ -18,7 +18,7 @@ export const noticeFacts: Facts = {
     const closed = world.now();
     await router.misses(address);
     expect(world.now() - closed).toBeLessThan(SOON);
-    const own = router.events.filter(({ from }) => from === address);
+    const own = router.eventsOf(address);
     expect(own.at(-1)).toEqual({ type: 'gone', from: address });
     expect(own.slice(1, -1).map(textOf)).toEqual(numbers(50));
     await other.dealer.send('', 'still here');
@@ -49,26 +49,35 @@ export const noticeFacts: Facts = {
     await world.until('the notice', () => router.gone.length > 0);
     expect(world.now() - crashed).toBeLessThan(SOON);
     const witness = await join(world, router, endpoint);
-    const own = router.events.filter(({ from }) => from !== witness.address);
-    expect(own.at(-1)).toEqual({ type: 'gone', from: router.addresses[0] });
+    const address = router.addresses.find((from) => from !== witness.address) ?? '';
+    const own = router.eventsOf(address);
+    expect(own.at(-1)).toEqual({ type: 'gone', from: address });
     const texts = own.slice(0, -1).map(textOf);
     expect(texts).toEqual(numbers(texts.length));
     expect(texts.length).toBeGreaterThan(20);
   },
 
-  'the later of two peers with one routing id takes over; the other is told nothing, and nobody of it':
+  'the later of two peers with one routing id takes over, and the other is told nothing': async (
+    world,
+  ) => {
+    const { router, old, usurper } = await twins(world);
+    expect(await router.send('twin', 'for whom?')).toBe('sent');
+    await usurper.hears('for whom?');
+    await usurper.send('', 'mine');
+    await router.hears('mine');
+    // Had there been anything to tell, it would have come before this.
+    const witness = await join(world, router, router.endpoint);
+    witness.dealer.close(0);
+    await router.misses(witness.address);
+    expect(old.events).toEqual([]);
+  },
+
+  'a ROUTER is told when a peer comes, and when one comes back under the same routing id: before its first message':
     async (world) => {
-      const { router, old, usurper } = await twins(world);
-      expect(await router.send('twin', 'for whom?')).toBe('sent');
-      await usurper.hears('for whom?');
-      await usurper.send('', 'mine');
-      await router.hears('mine');
-      // Had there been anything to tell, it would have come before this.
-      const witness = await join(world, router, router.endpoint);
-      witness.dealer.close(0);
-      await router.misses(witness.address);
-      expect(router.gone).toEqual([witness.address]);
-      expect(old.events).toEqual([]);
+      const { router } = await twins(world);
+      const types = ['gone', 'message', 'gone', 'message'];
+      expect(router.events.map(({ type }) => type)).toEqual(types);
+      expect(new Set(router.events.map(({ from }) => from))).toEqual(new Set(['twin']));
     },
 
   'what the one that was taken over sends is sent, and comes to nothing': async (world) => {
@@ -116,25 +125,27 @@ export const noticeFacts: Facts = {
     talker.resume();
     await world.until('more of it', () => router.texts.length > before + 100);
     expect(router.gone).toEqual([witness.address]);
-    const texts = router.events.filter(({ from }) => from !== witness.address).map(textOf);
+    const address = router.addresses.find((from) => from !== witness.address) ?? '';
+    const texts = router.eventsOf(address).map(textOf);
     expect(texts).toEqual(numbers(texts.length));
   },
 
   'nobody is told when the one that was taken over closes': async (world) => {
     const { router, old, usurper } = await twins(world);
+    const before = router.gone;
     old.close(0);
     const witness = await join(world, router, router.endpoint);
     witness.dealer.close(0);
     await router.misses(witness.address);
     await router.send('twin', 'still there?');
     await usurper.hears('still there?');
-    expect(router.gone).toEqual([witness.address]);
+    expect(router.gone).toEqual([...before, witness.address]);
   },
 
   'the one that was taken over comes back when the ROUTER is another': async (world) => {
     const { router, old, usurper } = await twins(world);
     usurper.close(0);
-    await router.misses('twin');
+    await router.misses('twin', 2);
     await old.send('', 'into the void');
     router.close(0);
     const successor = world.open('router');
@@ -145,7 +156,7 @@ export const noticeFacts: Facts = {
     });
     expect(successor.addresses).toEqual(['twin']);
     expect(successor.texts[0]).toBe('here again');
-    expect(router.gone).toEqual(['twin']);
+    expect(router.gone).toEqual(['twin', 'twin']);
   },
 
   'to a process that stands still sends are sent, and it reads them when it goes on': async (
@@ -186,7 +197,7 @@ export const noticeFacts: Facts = {
 
   'what looks like a notice is a message': async (world) => {
     const { router, dealer, address } = await pair(world);
-    const likeness = [new Uint8Array(0), new Uint8Array(16), new Uint8Array(16).fill(255)];
+    const likeness = [new Uint8Array(1), new Uint8Array(16), new Uint8Array(16).fill(255)];
     for (const frame of likeness) {
       await dealer.send('', frame);
       await router.send(address, frame);
@@ -198,6 +209,30 @@ export const noticeFacts: Facts = {
     expect(router.texts).toHaveLength(1 + likeness.length + 1);
     expect(dealer.texts).toHaveLength(likeness.length + 1);
     expect([...router.gone, ...dealer.gone]).toEqual([]);
+  },
+
+  'one empty frame ends the link of the peer that sends it to a ROUTER; from a ROUTER it is a message':
+    async (world) => {
+      const { router, dealer, address } = await pair(world);
+      const other = await join(world, router, router.endpoint);
+      await dealer.send('', '');
+      await dealer.send('', '', '');
+      await router.send(address, '');
+      await router.hears('|');
+      await dealer.hears('');
+      expect(router.eventsOf(address).slice(1)).toEqual([
+        { type: 'gone', from: address },
+        { type: 'message', from: address, text: ['', ''] },
+      ]);
+      expect(router.eventsOf(other.address)).toHaveLength(1);
+      expect(dealer.gone).toEqual([]);
+    },
+
+  'one empty frame is a message without notices': async (world) => {
+    const { router, dealer, address } = await pair(world, { notices: false });
+    await dealer.send('', '');
+    expect(await router.hears('')).toBe(address);
+    expect(router.gone).toEqual([]);
   },
 
   'without notices nobody is told, and a closed peer is unroutable all the same': async (world) => {

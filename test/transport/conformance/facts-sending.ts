@@ -142,7 +142,7 @@ export const sendingFacts: Facts = {
     const accepted = await fill(dealer, '');
     expect(accepted).toBeGreaterThanOrEqual(MARK);
     deaf.startReading();
-    await world.until('all of it', () => deaf.events.length === accepted);
+    await world.until('all of it', () => leading(deaf).length === accepted);
     await persist(dealer, '', 'after');
     await deaf.hears('after');
     expect(leading(deaf)).toEqual([...numbers(accepted), 'after']);

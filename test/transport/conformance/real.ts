@@ -63,8 +63,8 @@ export class RealWorld implements World {
       onMessage: (from, frames) => void events.push(eventOf(from, frames)),
       onPeerGone: (from) => void events.push({ type: 'gone', from }),
     };
-    const { identity = 'stable', reads = true, highWaterMark, notices = true } = options;
-    const isOurs = identity === 'stable' && reads;
+    const { identity = 'own', reads = true, highWaterMark, notices = true } = options;
+    const isOurs = identity === 'own' && reads;
     const raw = isOurs ? undefined : new RawSocket(kind, handler, options);
     const mark = highWaterMark === undefined ? {} : { sendHighWaterMark: highWaterMark };
     const socket = raw ?? zeromqTransport({ notices, ...mark }).open(kind, handler);
@@ -82,9 +82,18 @@ export class RealWorld implements World {
     return controlsOf(this.#run(TALKER, endpoint));
   }
 
+  stumbler(router: Peer): void {
+    this.#run(STUMBLER, router.endpoint);
+  }
+
   async listener(): Promise<Listener> {
     const child = this.#run(LISTENER, this.endpoint());
     return { endpoint: await child.line(), ...controlsOf(child) };
+  }
+
+  block(_router: Peer, duration: number): void {
+    const end = performance.now() + duration;
+    while (performance.now() < end);
   }
 
   async wire(router: Peer): Promise<Wire> {
@@ -137,6 +146,27 @@ const TALKER = `
   const dealer = new Dealer();
   dealer.connect(process.argv[1]);
   for (let said = 0; ; said++) await dealer.send(String(said));
+`;
+
+/** The link and what resets it are in the talker's process, so that they go on while we are blocked. */
+const STUMBLER = `
+  import { connect, createServer } from 'node:net';
+  import { Dealer } from 'zeromq';
+  const ends = new Set();
+  const keep = (end) => ends.add(end.on('error', () => {}).on('close', () => ends.delete(end)));
+  const server = createServer((near) => {
+    const far = connect(Number(process.argv[1].split(':').at(-1)), '127.0.0.1');
+    keep(near.pipe(far));
+    keep(far.pipe(near));
+  });
+  await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
+  setInterval(() => ends.forEach((end) => end.resetAndDestroy()), 40);
+  const dealer = new Dealer({ routingId: 'stumbler', reconnectInterval: 1 });
+  dealer.connect('tcp://127.0.0.1:' + server.address().port);
+  for (let said = 0; ; said++) {
+    await dealer.send(String(said));
+    if (said % 10 === 0) await new Promise((later) => setTimeout(later, 1));
+  }
 `;
 
 const LISTENER = `

@@ -29,7 +29,7 @@ export class SimulatedWorld implements World {
   readonly #processes = new Map<string, SimProcess>();
   /** Which processes have a DEALER on which wire. */
   readonly #wired = new Map<string, Set<string>>();
-  readonly #routers = new Map<Peer, string>();
+  readonly #routers = new Map<Peer, { readonly name: string; readonly network: SimNetwork }>();
   #count = 0;
 
   constructor(seed: number) {
@@ -45,7 +45,7 @@ export class SimulatedWorld implements World {
   }
 
   open(kind: SocketKind, options: OpenOptions = {}): Peer {
-    const { identity = 'stable' } = options;
+    const { identity = 'own' } = options;
     const name = options.process ?? `${kind} ${++this.#count}`;
     const process = this.#process(name);
     const events: Event[] = [];
@@ -55,7 +55,8 @@ export class SimulatedWorld implements World {
     if (highWaterMark !== undefined) this.#narrow(network, name, highWaterMark);
     const transport = network.transport(process, {
       ...(highWaterMark === undefined ? {} : { highWaterMark }),
-      ...(typeof identity === 'string' ? { identities: identity } : identity),
+      ...(identity === 'automatic' ? { identities: identity } : {}),
+      ...(typeof identity === 'object' ? identity : {}),
     });
     const inner = transport.open(kind, {
       onMessage: (from, frames) => void events.push(eventOf(from, frames)),
@@ -78,12 +79,25 @@ export class SimulatedWorld implements World {
       (work) => process.run(work),
       () => process.startReading(),
     );
-    if (kind === 'router') this.#routers.set(peer, name);
+    if (kind === 'router') this.#routers.set(peer, { name, network });
     return peer;
   }
 
   talker(endpoint: string): Child {
-    const name = `talker ${++this.#count}`;
+    return controlsOf(this.#talk(`talker ${++this.#count}`, endpoint));
+  }
+
+  stumbler(router: Peer): void {
+    const { name, network } = this.#routerOf(router);
+    this.#talk('stumbler', router.endpoint);
+    const stumble = (): void => {
+      network.reset('stumbler', name, { halfOpen: this.sim.random() < 0.5 });
+      this.sim.after(40, stumble);
+    };
+    stumble();
+  }
+
+  #talk(name: string, endpoint: string): SimProcess {
     const process = this.#process(name);
     const socket = this.#network(true)
       .transport(process)
@@ -95,7 +109,7 @@ export class SimulatedWorld implements World {
       process.wakeAt(process.now() + 0.1, say);
     };
     process.run(say);
-    return controlsOf(process);
+    return process;
   }
 
   async listener(): Promise<Listener> {
@@ -112,13 +126,16 @@ export class SimulatedWorld implements World {
     return { endpoint, ...controlsOf(process) };
   }
 
+  block(router: Peer, duration: number): void {
+    this.#process(this.#routerOf(router).name).stopReading(duration);
+  }
+
   async wire(router: Peer): Promise<Wire> {
-    const name = this.#routers.get(router);
-    if (name === undefined) throw new Error('a wire leads to a ROUTER of this world');
+    const { name, network } = this.#routerOf(router);
     await Promise.resolve();
     const dealers = new Set<string>();
     this.#wired.set(WIRED + router.endpoint, dealers);
-    return new SimulatedWire(this.#network(true), WIRED + router.endpoint, name, dealers);
+    return new SimulatedWire(network, WIRED + router.endpoint, name, dealers);
   }
 
   now(): number {
@@ -141,6 +158,12 @@ export class SimulatedWorld implements World {
   async end(): Promise<void> {
     for (const process of this.#processes.values()) process.exit();
     await Promise.resolve();
+  }
+
+  #routerOf(peer: Peer): { readonly name: string; readonly network: SimNetwork } {
+    const router = this.#routers.get(peer);
+    if (router === undefined) throw new Error('not a ROUTER of this world');
+    return router;
   }
 
   #process(name: string): SimProcess {

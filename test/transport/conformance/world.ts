@@ -18,8 +18,8 @@ export interface OpenOptions {
   readonly highWaterMark?: number;
   /** False: it reads nothing before `startReading`. */
   readonly reads?: boolean;
-  /** A DEALER's routing id: our own stable one, one that zeromq makes, or this one. */
-  readonly identity?: 'stable' | 'automatic' | { readonly routingId: string };
+  /** A DEALER's routing id: as our sockets have it, one that zeromq makes, or this one. */
+  readonly identity?: 'own' | 'automatic' | { readonly routingId: string };
   readonly notices?: boolean;
 }
 
@@ -32,8 +32,12 @@ export interface World {
   open(kind: SocketKind, options?: OpenOptions): Peer;
   /** A process of its own with one DEALER, which sends 0, 1, 2, … until it crashes. */
   talker(endpoint: string): Child;
+  /** As a talker with a routing id of its own, over a link that is reset again and again. */
+  stumbler(router: Peer): void;
   /** A process of its own with one ROUTER, which says `welcome` to each message. */
   listener(): Promise<Listener>;
+  /** Keeps a ROUTER's process from reading for so many milliseconds; its sockets go on. */
+  block(router: Peer, duration: number): void;
   /** A wire that breaks, which leads to what a ROUTER has bound. */
   wire(router: Peer): Promise<Wire>;
   /** Milliseconds, virtual or real. */
@@ -112,9 +116,24 @@ export class Peer {
     return [...new Set(from)];
   }
 
-  /** Who is gone, in the order of the notices. */
+  /**
+   * Who is gone, in the order of the notices. Those of peers that were not heard before are left
+   * out: they say that somebody new has come.
+   */
   get gone(): Address[] {
-    return this.events.flatMap((event) => (event.type === 'gone' ? [event.from] : []));
+    const heard = new Set<Address>(['']);
+    const gone: Address[] = [];
+    for (const event of this.events) {
+      if (event.type === 'message') heard.add(event.from);
+      else if (heard.has(event.from)) gone.push(event.from);
+    }
+    return gone;
+  }
+
+  /** What came of one peer, from its first message on. */
+  eventsOf(address: Address): Event[] {
+    const own = this.events.filter(({ from }) => from === address);
+    return own.slice(own.findIndex(({ type }) => type === 'message'));
   }
 
   startReading(): void {
@@ -169,9 +188,10 @@ export class Peer {
     return '';
   }
 
-  /** Waits for the notice that this peer is gone. */
-  async misses(address: Address): Promise<void> {
-    await this.world.until(`the notice of ${address}`, () => this.gone.includes(address));
+  /** Waits for the notice that this peer is gone, or for more of them. */
+  async misses(address: Address, count = 1): Promise<void> {
+    const isGone = (): boolean => this.gone.filter((from) => from === address).length >= count;
+    await this.world.until(`${count} notices of ${address}`, isGone);
   }
 }
 
