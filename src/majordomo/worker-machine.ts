@@ -264,6 +264,8 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
       }
     }
     if (!wasActive) this.#tryOtherwise(reason === 'silent');
+    // A broker that was not there yet is silent too: one session in 0.1 must not mean 0.1 for ever.
+    else if (this.#settings.protocol === 'auto') state.dialect = 'mdp0.2';
     const { reconnectInterval: backoff, reconnectLimit: backoffLimit, random } = this.#settings;
     state.reconnectAt = now + backoffDelay({ backoff, backoffLimit }, state.retries++, random);
     this.#settle(now);

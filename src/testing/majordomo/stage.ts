@@ -7,7 +7,7 @@ import { SimNetwork } from '../sim-network.ts';
 import { SimWorld } from '../sim-world.ts';
 import { seededRandom } from '../../core/random.ts';
 import type { Transcript } from '../transcript.ts';
-import type { FaultKind, MajordomoPlan } from './plan.ts';
+import type { MajordomoPlan } from './plan.ts';
 
 /** How often a timer is late, and by how many milliseconds at most, where a plan wants late timers. */
 const LATE_SHARE = 0.1;
@@ -15,8 +15,6 @@ const LATEST = 30;
 
 /** Stands for every process in `resetInReply`. */
 export const ANY = '*';
-
-const RESETS: ReadonlySet<FaultKind> = new Set(['reset', 'halfOpenReset', 'resetInReply']);
 
 export class Stage {
   readonly plan: MajordomoPlan;
@@ -47,10 +45,9 @@ export class Stage {
     });
   }
 
-  /** True if a link may lose messages without anybody being told that it broke. */
+  /** True if a link may lose messages without breaking: what only the fault `drop` does. */
   get mayMissParts(): boolean {
-    const { faults, settings } = this.plan;
-    return faults.some(({ kind }) => kind === 'drop' || (!settings.notices && RESETS.has(kind)));
+    return this.plan.faults.some(({ kind }) => kind === 'drop');
   }
 
   /** A part of a reply leaves on the link between `name` and the broker. */

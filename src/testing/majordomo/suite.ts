@@ -17,6 +17,7 @@ const PROBES = [
   'heldByPartition',
   'ghostDelivered',
   'noticeDelivered',
+  'linkNoticeDelivered',
   'handover',
   'reset',
   'reconnected',

@@ -88,9 +88,7 @@ export class WorkerRole {
       machine: (outbox) => new WatchedMachine(new WorkerMachine(outbox, settings), {}),
       codec: workerCodec,
       kindOf: () => 'dealer',
-      transport: network.transport(process, {
-        identities: automaticIds ? 'automatic' : 'stable',
-      }),
+      transport: network.transport(process, automaticIds ? { identities: 'automatic' } : {}),
       clock: process,
       peerQueueBytes: workerQueueBytes,
       onEvent: (event) => {

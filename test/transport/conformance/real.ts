@@ -152,15 +152,22 @@ const TALKER = `
 const STUMBLER = `
   import { connect, createServer } from 'node:net';
   import { Dealer } from 'zeromq';
-  const ends = new Set();
-  const keep = (end) => ends.add(end.on('error', () => {}).on('close', () => ends.delete(end)));
+  const [nears, fars] = [new Set(), new Set()];
+  const keep = (ends, end) => ends.add(end.on('error', () => {}).on('close', () => ends.delete(end)));
   const server = createServer((near) => {
     const far = connect(Number(process.argv[1].split(':').at(-1)), '127.0.0.1');
-    keep(near.pipe(far));
-    keep(far.pipe(near));
+    near.pipe(far).pipe(near);
+    keep(nears, near);
+    keep(fars, far);
   });
   await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
-  setInterval(() => ends.forEach((end) => end.resetAndDestroy()), 40);
+  const reset = (ends) => ends.forEach((end) => end.resetAndDestroy());
+  let isHalf = false;
+  setInterval(() => {
+    isHalf = !isHalf;
+    reset(nears);
+    if (!isHalf) reset(fars);
+  }, 40);
   const dealer = new Dealer({ routingId: 'stumbler', reconnectInterval: 1 });
   dealer.connect('tcp://127.0.0.1:' + server.address().port);
   for (let said = 0; ; said++) {
