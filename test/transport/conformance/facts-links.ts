@@ -45,9 +45,9 @@ export const linkFacts: Facts = {
         world.block(router, 30);
         await world.until('more of it', () => router.events.length > before + 1);
       }
-      const address = router.addresses[0] ?? '';
-      expect(router.addresses).toEqual([address]);
-      const events = router.eventsOf(address);
+      // Its own port may have been another test's a moment ago, whose peers still knock.
+      const heard = router.addresses.map((address) => router.eventsOf(address));
+      const events = heard.toSorted((one, other) => other.length - one.length)[0] ?? [];
       expect(untoldGaps(events)).toEqual([]);
       expect(gapsOf(events).length).toBeGreaterThan(0);
     },
