@@ -324,14 +324,9 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   }
 
   #timeOut(now: Instant, request: ClientRequest): void {
-    const { timeout, service } = request.call;
-    const tries = request.attempts === 1 ? '1 try' : `${request.attempts} tries`;
-    const limit = request.deadlineAt <= now ? `within ${timeout} ms` : 'and no try is left';
-    const message =
-      request.attempts === 0
-        ? `no lane became free for '${service}' within ${timeout} ms: raise lanes or timeout`
-        : `no reply from '${service}' after ${tries} ${limit}: is a broker there, and a worker?`;
-    this.#fail(now, request, 'ERR_REQUEST_TIMEOUT', message);
+    const limit =
+      request.deadlineAt <= now ? `within ${request.call.timeout} ms` : 'and no try is left';
+    this.#fail(now, request, 'ERR_REQUEST_TIMEOUT', describeTimeout(request, limit));
   }
 
   #fail(now: Instant, request: ClientRequest, code: RequestErrorCode, message: string): void {
@@ -409,4 +404,14 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
 /** True if `command` can be the reply to what was asked on this lane. */
 function answers(request: ClientRequest, command: ReplyCommand): boolean {
   return command.service === request.call.service && command.dialect === request.call.dialect;
+}
+
+/** How far a request had come when its time or its tries were over. */
+function describeTimeout({ call, attempts, partialSeen }: ClientRequest, limit: string): string {
+  const { service } = call;
+  if (attempts === 0)
+    return `no lane became free for '${service}' ${limit}: raise lanes or timeout`;
+  if (partialSeen) return `the reply of '${service}' had begun, but its end did not come ${limit}`;
+  const tries = attempts === 1 ? '1 try' : `${attempts} tries`;
+  return `no reply from '${service}' after ${tries} ${limit}: is a broker there, and a worker?`;
 }
