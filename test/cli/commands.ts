@@ -107,7 +107,7 @@ export function held(path: (name: string) => string): {
 } {
   const [startedFile, goFile] = [path('started'), path('go')];
   return {
-    command: `touch ${startedFile}; until [ -e ${goFile} ]; do sleep 0.02; done; echo done`,
+    command: `touch ${startedFile}; until [ -e ${goFile} ] || [ ! -e ${startedFile} ]; do sleep 0.02; done; echo done`,
     get started() {
       return exists(startedFile);
     },

@@ -66,7 +66,7 @@ describe('serving', () => {
 
   it('--concurrency handles so many at a time', async () => {
     const { endpoint } = await startBroker();
-    const both = `touch ${folder.path('$$.here')}; until [ $(ls ${folder.path('')} | wc -l) = 2 ]; do sleep 0.02; done`;
+    const both = `touch ${folder.path('$$.here')}; until [ ! -d ${folder.path('')} ] || [ $(ls ${folder.path('')} | wc -l) = 2 ]; do sleep 0.02; done`;
     await startWorker('x', endpoint, '--concurrency', '2', '--exec', both);
     const ask = ['request', 'x', '--connect', endpoint];
     const codes = (await Promise.all([run(ask), run(ask)])).map(({ code }) => code);
