@@ -17,7 +17,7 @@ function startWorker(name) {
 }
 
 const old = startWorker('old');
-const client = new MajordomoClient({ lanes: 4 });
+const client = new MajordomoClient();
 client.connect(endpoint);
 
 /** @type {Map<string, number>} */
@@ -27,6 +27,7 @@ const requests = Array.from({ length: 100 }, async () => {
   answers.set(name, (answers.get(name) ?? 0) + 1);
 });
 
+await requests[10];
 // The new one first, so that the service is never without a worker.
 const fresh = startWorker('new');
 await fresh.ready();

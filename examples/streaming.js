@@ -1,5 +1,6 @@
 // @ts-check
-// A reply in parts: the worker writes them as it goes, the client reads them as they come.
+// A reply in parts: the worker writes them as it goes, the client reads them as they come. A slow
+// reader slows the worker: `write` resolves when there is room for another part.
 import { setTimeout as delay } from 'node:timers/promises';
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from 'unsinkable';
 
@@ -8,7 +9,7 @@ const endpoint = await broker.bind('tcp://127.0.0.1:*');
 
 const worker = new MajordomoWorker('countdown', async (request) => {
   for (let number = Number(request.text()); number > 0; number--) {
-    request.write(String(number));
+    await request.write(String(number));
     await delay(20);
   }
   return 'lift-off';

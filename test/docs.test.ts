@@ -10,7 +10,13 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { UnsinkableError, type ErrorCode } from '../src/index.ts';
 import type { Rule } from '../src/core/options.ts';
 import { MajordomoBroker } from '../src/majordomo/broker.ts';
-import { brokerRules, clientRules, requestRules, workerRules } from '../src/majordomo/options.ts';
+import {
+  brokerRules,
+  clientRules,
+  mapRules,
+  requestRules,
+  workerRules,
+} from '../src/majordomo/options.ts';
 import { FAULT_KINDS } from '../src/testing/majordomo/plan.ts';
 import { endAll, freshFolder, run, start } from './cli/commands.ts';
 
@@ -86,8 +92,13 @@ describe('code blocks', () => {
 describe('examples', () => {
   const results: Readonly<Record<string, RegExp>> = {
     'cancel.js': /^ERR_REQUEST_TIMEOUT, retriable: true\n(.*\n)*ERR_CANCELLED, retriable: false\n/,
+    'codecs.js': /^\{ greeting: 'hello, Ada', to: 'en' \}\n.* \[ 2, 4, 6 \] \}\n$/,
+    'deadlines.js':
+      /^a ticket, then a report, then another report\n(?=[^]*at most a second\n[^]*for long\n)(?=[^]*TIMEOUT\n[^]*CANCELLED\n)([^]*the handler stopped\n){2}/,
     'hello.js': /^HELLO\n$/,
-    'shutdown.js': /^(the (old|new) worker answered \d+\n)+100 of 100 replies\n$/,
+    'idempotency.js': /^receipt 1 .*\nthree replies, all the same: true\nreceipt 2 .*\n$/,
+    'map.js': /^the sum of 100 squares is 338350\n$/,
+    'shutdown.js': /^(the (old|new) worker answered \d+\n){2}100 of 100 replies\n$/,
     'streaming.js': /^3 \n2 \n1 \nlift-off \(the end\)\n4 frames in one reply\n$/,
   };
 
@@ -101,14 +112,15 @@ describe('examples', () => {
   });
 });
 
-describe('docs/majordomo.md', () => {
-  const page = readFileSync('docs/majordomo.md', 'utf8');
+describe('docs/majordomo-reference.md', () => {
+  const page = readFileSync('docs/majordomo-reference.md', 'utf8');
 
   test.each([
     ['MajordomoBroker options', brokerRules],
     ['MajordomoWorker options', workerRules],
     ['MajordomoClient options', clientRules],
     ['Request options', requestRules],
+    ['Map options', without(mapRules, requestRules)],
   ])('%s are the rules', (heading, rules) => {
     const rows = tableUnder(page, heading).map(([name, byDefault, accepts]) => [
       name,
@@ -139,17 +151,31 @@ describe('docs/majordomo.md', () => {
     const events = Object.keys(broker.status().events);
     await broker.close();
     expect(namesUnder(page, 'Broker events')).toEqual(events.toSorted());
-    const worker = readFileSync('src/majordomo/worker-machine.ts', 'utf8');
-    const client = readFileSync('src/majordomo/client-machine.ts', 'utf8');
+    const worker = readFileSync('src/majordomo/worker-events.ts', 'utf8');
+    const client = readFileSync('src/majordomo/client-request.ts', 'utf8');
     expect(namesUnder(page, 'Worker events')).toEqual(eventsOf(worker, 'WorkerEvent'));
     expect(namesUnder(page, 'Client events')).toEqual(eventsOf(client, 'ClientEvent'));
     const reasons = [
       ...reasonsOf(readFileSync('src/majordomo/broker-events.ts', 'utf8')),
       ...reasonsOf(worker),
+      ...reasonsOf(client),
     ];
     expect(reasons.length).toBeGreaterThan(10);
     expect(reasons.filter((reason) => !page.includes(`\`${reason}\``))).toEqual([]);
   });
+
+  test('names every field of a status', () => {
+    const source = readFileSync('src/majordomo/broker-events.ts', 'utf8');
+    const [, declarations = ''] = source.split('export interface ServiceStatus');
+    const fields = quoted(declarations, /readonly (\w+):/g);
+    expect(fields.length).toBeGreaterThan(15);
+    const named = quoted(JSON.stringify(tableUnder(page, 'Status', false)), /`(\w+)`/g);
+    expect(fields.filter((field) => !named.includes(field))).toEqual([]);
+  });
+});
+
+describe('docs/majordomo.md', () => {
+  const page = readFileSync('docs/majordomo.md', 'utf8');
 
   test('names checks, mutants and tests that there are, and that belong together', () => {
     const rows = tableUnder(page, 'Guarantees', false);
@@ -359,10 +385,16 @@ function invariantsInDocs(): string[] {
   return namesUnder(readFileSync('docs/fault-injection.md', 'utf8'), 'Invariants');
 }
 
+/** The rules that are not among `others`. */
+function without(rules: Record<string, Rule<unknown>>, others: object) {
+  return Object.fromEntries(Object.entries(rules).filter(([name]) => !(name in others)));
+}
+
 /** A default as the tables write it. */
 function shownDefault(name: string, value: unknown): string {
-  if (value === undefined) return 'none';
-  if (typeof value === 'string') return value;
+  if (value === undefined || value === '') return 'none';
+  if (typeof value === 'string' || typeof value === 'boolean') return String(value);
+  if (typeof value === 'object') return JSON.stringify(value);
   if (typeof value !== 'number') throw new Error(`${name}: how is such a default written?`);
   if (name.endsWith('Bytes')) return `${value / 1024 / 1024} MiB`;
   return value.toLocaleString('en');

@@ -1,4 +1,4 @@
-/** `unsinkable broker`: a Majordomo broker for clients and workers of MDP 0.1 and 0.2. */
+/** `unsinkable broker`: a Majordomo broker for clients and workers of express, MDP 0.1 and 0.2. */
 import type { Command } from 'commander';
 import { MajordomoBroker } from '../majordomo/broker.ts';
 import { brokerRules } from '../majordomo/options.ts';

@@ -4,7 +4,7 @@ import type { Rule } from '../core/options.ts';
 import { UsageError } from './failure.ts';
 import { LOG_STYLES, type LogStyle } from './log.ts';
 
-const PROTOCOLS = ['auto', 'mdp0.1', 'mdp0.2'] as const;
+const PROTOCOLS = ['auto', 'express', 'mdp0.1', 'mdp0.2'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
 /** What every command has. */
@@ -62,11 +62,6 @@ export function protocol(description: string): Option {
   return new Option('--protocol <name>', `${description} (${PROTOCOLS.join(', ')})`)
     .default('auto')
     .argParser((text: string) => {
-      if (text === 'express') {
-        throw new InvalidArgumentError(
-          `It comes with a later release: use one of ${PROTOCOLS.join(', ')}.`,
-        );
-      }
       const known = PROTOCOLS.find((name) => name === text);
       if (known !== undefined) return known;
       throw new InvalidArgumentError(`It must be one of ${PROTOCOLS.join(', ')}.`);

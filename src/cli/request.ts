@@ -5,7 +5,7 @@ import { buffer } from 'node:stream/consumers';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Frames } from '../core/machine.ts';
 import { MajordomoClient } from '../majordomo/client.ts';
-import { clientRules } from '../majordomo/options.ts';
+import { clientRules, requestRules } from '../majordomo/options.ts';
 import { CommandFailure, UsageError } from './failure.ts';
 import { createLogger } from './log.ts';
 import {
@@ -21,7 +21,11 @@ import { listenForStop } from './signals.ts';
 
 interface RequestFlags extends CommonFlags {
   readonly connect?: readonly string[];
+  readonly failFast?: boolean;
   readonly file?: readonly string[];
+  readonly header?: Readonly<Record<string, string>>;
+  readonly idempotencyKey?: string;
+  readonly priority?: number;
   readonly protocol: Protocol;
   readonly raw?: boolean;
   readonly retries: number;
@@ -69,23 +73,48 @@ export function addRequest(program: Command): void {
     .option('--stream', 'print the parts of the reply as they come')
     .option('--raw', 'print the bytes of the reply and nothing else')
     .addOption(
-      new Option('--idempotency-key <key>').hideHelp().argParser(() => {
-        throw new InvalidArgumentError(
-          'It needs the express protocol, which comes with a later release.',
-        );
+      new Option(
+        '--idempotency-key <key>',
+        'run once for this key, however often it is asked (needs express)',
+      ).argParser((key: string) => {
+        const { expected } = requestRules.idempotencyKey;
+        if (requestRules.idempotencyKey.accepts(key)) return key;
+        throw new InvalidArgumentError(`It must be ${expected}.`);
       }),
     )
+    .addOption(
+      numeric('--priority <step>', 'from 0 to 9, higher goes first', requestRules.priority),
+    )
+    .addOption(
+      new Option('--header <name=value>', 'metadata for the handler; may be repeated').argParser(
+        addHeader,
+      ),
+    )
+    .option('--fail-fast', 'fail at once if no worker is there (needs express)')
     .addHelpText('after', HELP)
     .action((service: string, bodies: string[], _flags: RequestFlags, command: Command) =>
       run(service, bodies, command.optsWithGlobals()),
     );
 }
 
+function addHeader(
+  text: string,
+  previous: Readonly<Record<string, string>> | undefined,
+): Readonly<Record<string, string>> {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('It must be name=value.');
+  return { ...previous, [text.slice(0, at)]: text.slice(at + 1) };
+}
+
 async function run(service: string, bodies: string[], flags: RequestFlags): Promise<void> {
   const { file = [], timeout, retries, verbose } = flags;
+  const { idempotencyKey, priority, header: headers, failFast } = flags;
   const connect = atLeastOne('connect', flags.connect);
   if (flags.stream && flags.protocol === 'mdp0.1') {
     throw new UsageError('MDP 0.1 has no partial replies: use --stream with auto or mdp0.2');
+  }
+  if (flags.stream && idempotencyKey !== undefined) {
+    throw new UsageError('a stream is not repeated from memory: use --idempotency-key without it');
   }
   if (file.filter((path) => path === STDIN).length > 1) {
     throw new UsageError("stdin can be read once: give one '--file -'");
@@ -101,7 +130,15 @@ async function run(service: string, bodies: string[], flags: RequestFlags): Prom
       logger?.debug({ path }, 'reading');
       body.push(await readBytes(path, signal));
     }
-    const options = { timeout, retries, signal };
+    const options = {
+      timeout,
+      retries,
+      signal,
+      idempotencyKey,
+      priority,
+      headers,
+      failFast,
+    };
     const print = (frames: Frames): Promise<void> => writeFrames(frames, flags.raw === true);
     if (flags.stream) {
       for await (const part of client.stream(service, body, options)) await print(part.body);

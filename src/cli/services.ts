@@ -19,7 +19,8 @@ interface ServicesFlags extends CommonFlags {
 
 const HELP = `
 Columns: the workers of the service, how many of them wait for a request, and the requests that are
-queued for a worker. --json prints one array of objects with the keys name, workers, waiting, queued.
+queued for a worker. --json prints one array of objects with the keys name, workers, waiting, stalled
+(alive, but their event loop does not turn), running, credit (how many they take together), queued.
 
 Example:
   $ unsinkable services --connect tcp://127.0.0.1:5555

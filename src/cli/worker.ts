@@ -32,8 +32,9 @@ const HELP = `
 Prints one line when a broker has answered: ready worker ENDPOINT. It then reconnects for ever.
 With --exec, each request runs COMMAND in the shell: the body (frames joined) is its stdin, its stdout
 is the reply, of one frame. If it fails, the client gets an error with the exit code and the last line
-of stderr. It is killed, with all it started, when the session with the broker ends or the worker
-stops; a client that cancels does not end it, and a worker killed by SIGKILL leaves it running.
+of stderr. It is killed, with all it started, when its client cancels, its time is over, the session
+with the broker ends or the worker stops. Cancelling needs express on both sides, and a worker killed
+by SIGKILL leaves it running.
 SIGINT or SIGTERM drains: what runs may finish. A second one ends at once.
 
 Example:

@@ -1,7 +1,8 @@
 /**
  * When to wake: a set of keys, each with one instant, and the earliest of them in one number.
  *
- * An indexed binary heap: `set`, `delete` O(log n), `next` O(1). Keys are compared by identity.
+ * An indexed binary heap: `set`, `delete` O(log n), `next` O(1). Keys are objects, and each remembers
+ * its own place, so that nothing has to be looked up: a key may be in one set at a time.
  * Ties leave in the order of insertion, so that equal inputs give equal outputs.
  */
 import type { Instant } from './machine.ts';
@@ -10,11 +11,19 @@ interface Entry<Key> {
   readonly key: Key;
   at: Instant;
   order: number;
+  /** Where it stands in the heap; -1 while it does not. */
   index: number;
 }
 
-export class Deadlines<Key> {
-  readonly #entries = new Map<Key, Entry<Key>>();
+/** Where a key keeps its entry. A symbol: no part of its plain data. */
+const ENTRY = Symbol('deadline');
+
+/** What can have a deadline. */
+export interface Due {
+  [ENTRY]?: Entry<unknown>;
+}
+
+export class Deadlines<Key extends object> {
   readonly #heap: Entry<Key>[] = [];
   #order = 0;
 
@@ -29,7 +38,8 @@ export class Deadlines<Key> {
 
   /** When `key` is due, or `Infinity` if it is not set. */
   at(key: Key): Instant {
-    return this.#entries.get(key)?.at ?? Infinity;
+    const entry = entryOf(key);
+    return entry === undefined || entry.index < 0 ? Infinity : entry.at;
   }
 
   /** Sets or moves the instant of `key`; `Infinity` removes it. */
@@ -38,27 +48,29 @@ export class Deadlines<Key> {
       this.delete(key);
       return;
     }
-    const entry = this.#entries.get(key);
+    let entry = entryOf(key);
     if (entry === undefined) {
-      const added = { key, at, order: this.#order++, index: this.#heap.length };
-      this.#entries.set(key, added);
-      this.#heap.push(added);
-      this.#rise(added);
-      return;
+      entry = { key, at, order: 0, index: -1 };
+      (key as Due)[ENTRY] = entry;
     }
     entry.at = at;
     entry.order = this.#order++;
+    if (entry.index < 0) {
+      entry.index = this.#heap.length;
+      this.#heap.push(entry);
+    }
     this.#rise(entry);
     this.#sink(entry);
   }
 
   delete(key: Key): void {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return;
-    this.#entries.delete(key);
+    const entry = entryOf(key);
+    if (entry === undefined || entry.index < 0) return;
+    const { index } = entry;
+    entry.index = -1;
     const last = this.#heap.pop()!;
     if (last === entry) return;
-    this.#place(last, entry.index);
+    this.#place(last, index);
     this.#rise(last);
     this.#sink(last);
   }
@@ -102,6 +114,10 @@ export class Deadlines<Key> {
     }
     this.#place(entry, index);
   }
+}
+
+function entryOf<Key extends object>(key: Key): Entry<Key> | undefined {
+  return (key as Due)[ENTRY] as Entry<Key> | undefined;
 }
 
 function isBefore<Key>(a: Entry<Key>, b: Entry<Key>): boolean {

@@ -9,6 +9,8 @@ export const REQUEST_ERROR_CODES = [
   'ERR_BROKER_CLOSING',
   'ERR_CANCELLED',
   'ERR_HANDLER_FAILED',
+  'ERR_NOT_SUPPORTED',
+  'ERR_NO_SERVICE',
   'ERR_QUEUE_FULL',
   'ERR_REPLY_TOO_LARGE',
   'ERR_REQUEST_EXPIRED',
@@ -19,7 +21,7 @@ export const REQUEST_ERROR_CODES = [
 
 export type RequestErrorCode = (typeof REQUEST_ERROR_CODES)[number];
 
-/** The stable codes. `docs/majordomo.md` lists when each one is seen. */
+/** The stable codes. `docs/majordomo-reference.md` lists when each one is seen. */
 export type ErrorCode =
   | RequestErrorCode
   // mistakes in a call
@@ -40,6 +42,7 @@ const RETRIABLE: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_ADDRESS_IN_USE',
   'ERR_BROKER_CLOSING',
   'ERR_NOT_READY',
+  'ERR_NO_SERVICE',
   'ERR_QUEUE_FULL',
   'ERR_REQUEST_EXPIRED',
   'ERR_REQUEST_TIMEOUT',
@@ -103,10 +106,18 @@ export class RequestError extends UnsinkableError {
   declare readonly code: RequestErrorCode;
   /** The service that was asked. */
   readonly service: string;
+  /** Milliseconds after which another try may succeed, where the broker said so. */
+  readonly retryAfter: number | undefined;
 
-  constructor(code: RequestErrorCode, service: string, message: string, options?: ErrorOptions) {
+  constructor(
+    code: RequestErrorCode,
+    service: string,
+    message: string,
+    options?: ErrorOptions & { readonly retryAfter?: number },
+  ) {
     super(code, message, options);
     this.service = service;
+    this.retryAfter = options?.retryAfter;
     // What `fetch` and the web platform call it, so that generic abort handling recognises it.
     if (code === 'ERR_CANCELLED') this.name = 'AbortError';
   }

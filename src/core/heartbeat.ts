@@ -26,6 +26,22 @@ export function expiryOf(settings: HeartbeatSettings): number {
   return settings.heartbeatInterval * settings.heartbeatLiveness;
 }
 
+/** What two sides agree on is never slower than this, or one could keep its session for ever. */
+const SLOWEST: HeartbeatSettings = { heartbeatInterval: 600_000, heartbeatLiveness: 100 };
+
+/**
+ * What two sides agree on: the slower of both settings, so that neither gives the other up too soon,
+ * up to an interval of ten minutes and a liveness of 100.
+ */
+export function slowerOf(one: HeartbeatSettings, other: HeartbeatSettings): HeartbeatSettings {
+  const slower = (name: keyof HeartbeatSettings): number =>
+    Math.min(SLOWEST[name], Math.max(one[name], other[name]));
+  return {
+    heartbeatInterval: slower('heartbeatInterval'),
+    heartbeatLiveness: slower('heartbeatLiveness'),
+  };
+}
+
 export function startHeartbeat(now: Instant, settings: HeartbeatSettings): Heartbeat {
   return { beatAt: now + settings.heartbeatInterval, expiresAt: now + expiryOf(settings) };
 }

@@ -9,6 +9,8 @@ export * from './frames.ts';
 export * from './heartbeat.ts';
 export * from './logger.ts';
 export * from './machine.ts';
+export * from './number-map.ts';
 export * from './options.ts';
 export * from './random.ts';
+export * from './reconciliation.ts';
 export * from './retry.ts';

@@ -73,13 +73,28 @@ export function completeOptions<Table extends object>(
   rules: Table,
   given: { readonly [Name in keyof Table]?: unknown } | undefined,
 ): Completed<Table> {
-  if (given !== undefined && (typeof given !== 'object' || given === null)) {
-    throw new InvalidArgumentError('ERR_INVALID_OPTION', `${owner}: options must be an object`);
-  }
   const completed: Record<string, unknown> = {};
   for (const [name, rule] of Object.entries(rules as Record<string, Rule<unknown>>))
     completed[name] = rule.default;
-  for (const [name, value] of Object.entries(given ?? {})) {
+  for (const [name, value] of Object.entries(checkOptions(owner, rules, given) ?? {}))
+    if (value !== undefined) completed[name] = value;
+  return completed as Completed<Table>;
+}
+
+/**
+ * The given options as they are, checked: cheaper where the defaults are somewhere else.
+ * @throws InvalidArgumentError as `completeOptions`
+ */
+export function checkOptions<Given extends object>(
+  owner: string,
+  rules: object,
+  given: Given | undefined,
+): Given | undefined {
+  if (given === undefined) return undefined;
+  if (typeof given !== 'object' || given === null) {
+    throw new InvalidArgumentError('ERR_INVALID_OPTION', `${owner}: options must be an object`);
+  }
+  for (const [name, value] of Object.entries(given)) {
     const rule = (rules as Record<string, Rule<unknown>>)[name];
     if (rule === undefined || !Object.hasOwn(rules, name)) {
       throw new InvalidArgumentError(
@@ -87,16 +102,14 @@ export function completeOptions<Table extends object>(
         `${owner} has no option '${name}'; it has: ${Object.keys(rules).join(', ')}`,
       );
     }
-    if (value === undefined) continue;
-    if (!rule.accepts(value)) {
+    if (value !== undefined && !rule.accepts(value)) {
       throw new InvalidArgumentError(
         'ERR_INVALID_OPTION',
         `${owner}: option '${name}' must be ${rule.expected}, not ${show(value)}`,
       );
     }
-    completed[name] = value;
   }
-  return completed as Completed<Table>;
+  return given;
 }
 
 function show(value: unknown): string {

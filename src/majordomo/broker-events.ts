@@ -16,11 +16,27 @@ export type WorkerLossReason =
   | 'requestEnded'
   /** It broke the protocol, for example by a second READY. */
   | 'unexpectedCommand'
+  /** Another session began where it was. */
+  | 'replaced'
+  /** The broker is closing. */
+  | 'closing';
+
+/** Why a worker was not registered. */
+export type WorkerRefusal = 'reservedName' | 'workerLimit' | 'closing' | 'otherService';
+
+/** Why an express client's session ended. */
+export type ClientGoneReason =
+  /** It said so. */
+  | 'disconnected'
+  /** It was silent for interval × liveness, or its connection broke and it did not come back. */
+  | 'gone'
+  /** Another session began where it was. */
+  | 'replaced'
   /** The broker is closing. */
   | 'closing';
 
 /** Why a request was not taken in. */
-export type RefusalReason = 'queueFull' | 'closing';
+export type RefusalReason = 'queueFull' | 'closing' | 'noService' | 'expired';
 
 /** Why a reply reached no one. */
 export type ReplyRefusal =
@@ -30,6 +46,8 @@ export type ReplyRefusal =
   | 'stale'
   /** Its request had expired or was cancelled. */
   | 'requestEnded'
+  /** A part of it was lost on the way. */
+  | 'incomplete'
   /** The client does not read: its outgoing queue is full. */
   | 'clientQueueFull';
 
@@ -50,16 +68,58 @@ export type BrokerEvent =
       reason: WorkerLossReason;
       held: boolean;
     }
+  /** Its event loop has not turned for longer than a heartbeat interval: it gets no new work. */
+  | { type: 'workerStalled'; worker: Address; service: string; stuck: number }
+  | { type: 'workerRecovered'; worker: Address; service: string }
+  /** It takes nothing new and finishes what it has. */
+  | { type: 'workerDraining'; worker: Address; service: string }
+  /** The link to an express worker broke and it came back with its session. */
+  | { type: 'workerReattached'; worker: Address; service: string }
+  /** An express client began a session; stock clients have none. */
+  | { type: 'clientReady'; client: Address }
+  | { type: 'clientLost'; client: Address; reason: ClientGoneReason }
+  /** Heartbeats say that a dispatch, or the result of one, never arrived. */
+  | { type: 'dispatchLost'; worker: Address; service: string }
+  | { type: 'requestHandedBack'; worker: Address; service: string }
   | { type: 'requestRequeued'; service: string; client: Address; attempts: number }
   | { type: 'requestRefused'; service: string; client: Address; reason: RefusalReason }
   | { type: 'requestExpired'; service: string; client: Address; running: boolean }
   | { type: 'requestCancelled'; service: string; client: Address }
+  /** A request came under the idempotency key of one that is there, or whose reply is kept. */
+  | { type: 'requestJoined'; service: string; client: Address; stored: boolean }
   | ({ type: 'deadLetter' } & DeadLetter)
   | { type: 'replyRefused'; worker: Address; reason: ReplyRefusal }
-  | { type: 'workerRefused'; worker: Address; reason: 'reservedName' | 'workerLimit' | 'closing' }
+  | { type: 'workerRefused'; worker: Address; reason: WorkerRefusal }
   | { type: 'unexpectedCommand'; from: Address; command: string }
   | { type: 'malformed'; from: Address; reason: string }
   | { type: 'drained' };
+
+/** All events, for counting. */
+export const BROKER_EVENT_TYPES = [
+  'workerReady',
+  'workerLost',
+  'workerStalled',
+  'workerRecovered',
+  'workerDraining',
+  'workerReattached',
+  'clientReady',
+  'clientLost',
+  'dispatchLost',
+  'requestHandedBack',
+  'requestRequeued',
+  'requestRefused',
+  'requestExpired',
+  'requestCancelled',
+  'requestJoined',
+  'deadLetter',
+  'replyRefused',
+  'workerRefused',
+  'unexpectedCommand',
+  'malformed',
+  'drained',
+] as const satisfies readonly BrokerEvent['type'][];
+
+export type EventCounts = Record<BrokerEvent['type'], number>;
 
 /** One service, as `status()` shows it. */
 export interface ServiceStatus {
@@ -67,6 +127,11 @@ export interface ServiceStatus {
   /** Registered workers, and how many of them are idle. */
   readonly workers: number;
   readonly waiting: number;
+  /** Workers that are alive, but whose event loop does not turn. */
+  readonly stalled: number;
+  /** Requests that workers have in their hands, and how many they would take together. */
+  readonly running: number;
+  readonly credit: number;
   /** Requests that wait for a worker. */
   readonly queued: number;
 }
@@ -75,6 +140,8 @@ export interface ServiceStatus {
 export interface BrokerStatus {
   readonly services: readonly ServiceStatus[];
   readonly workers: number;
+  /** Clients with a session; stock clients have none. */
+  readonly clients: number;
   readonly queued: number;
   readonly queuedBytes: number;
   readonly inFlight: number;
@@ -86,6 +153,8 @@ export interface BrokerStatus {
     readonly expired: number;
     readonly cancelled: number;
   };
+  /** Replies kept under idempotency keys, and their bytes. */
+  readonly kept: { readonly replies: number; readonly bytes: number };
   /** Events of each kind: `malformed`, `replyRefused`, `deadLetter` … */
   readonly events: Readonly<Record<BrokerEvent['type'], number>>;
 }

@@ -1,30 +1,29 @@
 /**
- * The Majordomo broker as a pure machine: 7/MDP, 18/MDP and 8/MMI.
+ * The Majordomo broker as a pure machine: 7/MDP, 18/MDP, 8/MMI and express.
  *
  * This is the protocol's side of it: who may say what, and what time brings. What the broker knows is
- * in `requests.ts` and `sessions.ts`; where the two meet is `dispatcher.ts`.
+ * in `requests.ts`, `clients.ts`, `sessions.ts` and `idempotency.ts`; what it does about it in
+ * `intake.ts`, `dispatcher.ts` and `request-ends.ts`; what its peers say of themselves is heard in
+ * `client-desk.ts` and `worker-desk.ts`.
  */
-import { Deadlines } from '../core/deadlines.ts';
 import { fingerprintOf } from '../core/fingerprint.ts';
 import type { HeartbeatSettings } from '../core/heartbeat.ts';
-import type { Address, Frames, Instant, Machine, Outbox } from '../core/machine.ts';
+import type { Address, Instant, Machine, Outbox } from '../core/machine.ts';
 import type { BrokerEvent, BrokerStatus, ServiceStatus } from './broker-events.ts';
-import type {
-  BrokerInput,
-  BrokerOutput,
-  Dialect,
-  ReadyCommand,
-  RequestCommand,
-  ResultCommand,
-} from './commands.ts';
-import { Dispatcher, heldBy, type DispatcherSettings } from './dispatcher.ts';
-import { encodeFailure } from './error-body.ts';
+import { ClientDesk } from './client-desk.ts';
+import { ClientTable } from './clients.ts';
+import type { BrokerInput, BrokerOutput, RequestCommand } from './commands.ts';
+import { Dispatcher, type DispatcherSettings } from './dispatcher.ts';
+import { KeyBook, type IdempotencyBounds } from './idempotency.ts';
+import { Intake } from './intake.ts';
 import { answerMmi, isReserved } from './mmi.ts';
-import { RequestBook, type RequestBounds } from './requests.ts';
-import { SessionTable, type Session } from './sessions.ts';
+import { RequestEnds } from './request-ends.ts';
+import { clientOf, RequestBook, type RequestBounds, type Waiter } from './requests.ts';
+import { SessionTable } from './sessions.ts';
+import { Voice, type BrokerPort } from './voice.ts';
+import { WorkerDesk } from './worker-desk.ts';
 
-/** The broker has one socket, bound to any number of endpoints. */
-export type BrokerPort = 'peers';
+export type { BrokerPort } from './voice.ts';
 
 /**
  * `drain`: take nothing new, fail what is queued, let what runs finish, then say goodbye.
@@ -32,67 +31,66 @@ export type BrokerPort = 'peers';
  */
 export type BrokerCall = { readonly type: 'drain' } | { readonly type: 'stop' };
 
-export interface BrokerSettings extends HeartbeatSettings, RequestBounds, DispatcherSettings {
+export interface BrokerSettings
+  extends HeartbeatSettings, RequestBounds, DispatcherSettings, IdempotencyBounds {
   readonly workerLimit: number;
+  readonly clientLimit: number;
   readonly noticeGrace: number;
+  readonly clientGrace: number;
+  readonly deadLetterService: string;
 }
-
-const EVENT_TYPES = [
-  'workerReady',
-  'workerLost',
-  'requestRequeued',
-  'requestRefused',
-  'requestExpired',
-  'requestCancelled',
-  'deadLetter',
-  'replyRefused',
-  'workerRefused',
-  'unexpectedCommand',
-  'malformed',
-  'drained',
-] as const satisfies readonly BrokerEvent['type'][];
 
 /** Services in one answer to `mmi.services`; those with workers come first. */
 const SERVICES_LISTED = 1000;
 
-type EventCounts = Record<BrokerEvent['type'], number>;
-
 export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCall> {
   readonly requests: RequestBook;
-  readonly sessions: SessionTable;
-  readonly #outbox: Outbox<BrokerPort, BrokerOutput, BrokerEvent>;
+  readonly clients = new ClientTable();
+  readonly sessions = new SessionTable();
+  readonly keys: KeyBook;
   readonly #settings: BrokerSettings;
-  /** Clients whose link broke, and when their queued requests are dropped. */
-  readonly #departed = new Deadlines<Address>();
-  readonly #events: EventCounts;
+  readonly #voice: Voice;
+  readonly #ends: RequestEnds;
   readonly #dispatcher: Dispatcher;
+  readonly #intake: Intake;
+  readonly #clientDesk: ClientDesk;
+  readonly #workerDesk: WorkerDesk;
   #phase: 'serving' | 'draining' | 'drained' = 'serving';
 
   constructor(outbox: Outbox<BrokerPort, BrokerOutput, BrokerEvent>, settings: BrokerSettings) {
-    this.#outbox = outbox;
     this.#settings = settings;
-    this.requests = new RequestBook(settings);
-    this.sessions = new SessionTable(settings);
-    this.#events = Object.fromEntries(EVENT_TYPES.map((type) => [type, 0])) as EventCounts;
-    this.#dispatcher = new Dispatcher(this.requests, this.sessions, settings, {
-      send: (to, command) => this.#send(to, command),
-      emit: (event) => this.#emit(event),
-    });
+    const { clients, sessions } = this;
+    const voice = new Voice(outbox);
+    const requests = new RequestBook(settings);
+    const keys = new KeyBook(settings);
+    const ends = new RequestEnds(requests, clients, keys, settings.deadLetterService, voice);
+    const dispatcher = new Dispatcher(requests, sessions, ends, settings, voice);
+    this.requests = requests;
+    this.keys = keys;
+    this.#voice = voice;
+    this.#ends = ends;
+    this.#dispatcher = dispatcher;
+    this.#intake = new Intake(requests, sessions, keys, dispatcher, voice);
+    this.#clientDesk = new ClientDesk(clients, ends, settings, voice);
+    this.#workerDesk = new WorkerDesk(sessions, dispatcher, settings, voice);
   }
 
   get nextTimeout(): Instant {
-    return Math.min(this.sessions.nextDue, this.requests.nextExpiry, this.#departed.next);
+    return Math.min(
+      this.sessions.nextDue,
+      this.requests.nextExpiry,
+      this.clients.nextDue,
+      this.keys.nextExpiry,
+    );
   }
 
   fingerprint(now: Instant): string {
-    const departed = [...this.requests.state.clients.keys()].map((client) => ({
-      departedAt: this.#departed.at(client),
-    }));
     return fingerprintOf(
       [
         this.requests.state,
         this.sessions.state,
-        departed,
+        this.clients.state,
+        this.keys.state,
         this.#phase,
         this.#dispatcher.dispatches,
       ],
@@ -102,14 +100,17 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
 
   status(): BrokerStatus {
     const { accepted, ended, queued, queuedBytes, inFlight } = this.requests.state;
+    const { replies, bytes } = this.keys.state;
     return {
       services: this.#services(),
       workers: this.sessions.size,
+      clients: this.clients.state.sessions.size,
       queued,
       queuedBytes,
       inFlight,
       requests: { accepted, ...ended },
-      events: { ...this.#events },
+      kept: { replies: replies.size, bytes },
+      events: { ...this.#voice.counts },
     };
   }
 
@@ -118,52 +119,61 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
       case 'request':
         this.#handleRequest(now, from, command);
         break;
+      case 'hello':
+        this.#clientDesk.handleHello(now, from, command, this.#phase !== 'serving');
+        break;
       case 'ready':
-        this.#handleReady(now, from, command);
+        this.#workerDesk.handleReady(now, from, command, this.#phase !== 'serving');
         break;
       case 'result':
-        this.#handleResult(now, from, command);
+        this.#workerDesk.handleResult(now, from, command);
         break;
-      case 'heartbeat':
-        this.#sessionOf(now, from, command.dialect, 'HEARTBEAT');
+      case 'capacity':
+        this.#workerDesk.handleCapacity(now, from, command);
         break;
-      case 'disconnect': {
-        const session = this.sessions.of(from);
-        if (session !== undefined) this.#dispatcher.endSession(now, session, 'disconnected');
+      case 'handBack':
+        this.#workerDesk.handleHandBack(now, from, command);
+        break;
+      case 'beacon':
+        this.#workerDesk.handleBeacon(now, command);
+        break;
+      case 'cancel':
+        this.#clientDesk.handleCancel(now, from, command);
+        break;
+      case 'credit':
+        this.#clientDesk.handleCredit(now, from, command);
+        break;
+      default: {
+        // What both sides say: it is for whichever this peer is.
+        const isClient = command.dialect === 'express' && this.clients.express(from) !== undefined;
+        const desk = isClient ? this.#clientDesk : this.#workerDesk;
+        if (command.type === 'heartbeat') desk.handleHeartbeat(now, from, command);
+        else if (command.type === 'announce') desk.handleAnnounce(now, from, command);
+        else desk.handleDisconnect(now, from);
       }
     }
-    this.#finishDraining(now);
+    if (this.#phase === 'draining') this.#finishDraining(now);
   }
 
   handleMalformed(_now: Instant, _port: BrokerPort, from: Address, reason: string): void {
-    this.#emit({ type: 'malformed', from, reason });
+    this.#voice.emit({ type: 'malformed', from, reason });
   }
 
   handleCall(now: Instant, call: BrokerCall): void {
     if (this.#phase === 'drained') return;
     this.#phase = 'draining';
     this.#dispatcher.close();
-    for (const request of this.requests.queued()) this.#dispatcher.failAsClosing(request);
-    if (call.type === 'stop') {
-      for (const session of this.sessions.all()) {
-        const request = heldBy(session);
-        if (request !== undefined) this.#dispatcher.failAsClosing(request);
-      }
+    for (const request of this.requests.state.open.values()) {
+      const begun = request.state === 'inFlight';
+      if (call.type === 'stop' || !begun) this.#ends.failAsClosing(now, request, begun);
     }
     this.#finishDraining(now);
   }
 
   handlePeerGone(now: Instant, _port: BrokerPort, from: Address): void {
-    const session = this.sessions.of(from);
-    const request = session === undefined ? undefined : heldBy(session);
-    // Parts may be lost with the link, and nothing numbers them: such a reply cannot go on.
-    const inParts = request !== undefined && (request.partialSent || request.partialBytes > 0);
-    if (session !== undefined && inParts) this.#dispatcher.endSession(now, session, 'gone');
-    else if (session !== undefined) this.sessions.noticed(now, session, this.#settings.noticeGrace);
-    if (this.requests.state.clients.has(from)) {
-      const goneAt = now + this.#settings.noticeGrace;
-      this.#departed.set(from, Math.min(this.#departed.at(from), goneAt));
-    }
+    const { noticeGrace, clientGrace } = this.#settings;
+    this.#workerDesk.handlePeerGone(now, from);
+    this.clients.noticed(now, from, { stock: noticeGrace, express: clientGrace });
     this.#finishDraining(now);
   }
 
@@ -171,8 +181,7 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
     const session = this.sessions.of(to);
     if (session === undefined) return;
     session.writable = true;
-    this.sessions.await(session);
-    this.#dispatcher.dispatchAll(now, session.service);
+    this.#dispatcher.serve(now, session);
   }
 
   handleStored(): void {
@@ -181,49 +190,46 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
 
   handleTimeout(now: Instant): void {
     // Who was stopped itself (SIGSTOP, a blocked loop) has not heard the others: that is no evidence.
-    if (now - this.nextTimeout > this.#settings.heartbeatInterval) this.sessions.forgive(now);
-    this.#expireRequests(now);
-    this.#dropDeparted(now);
-    for (;;) {
-      const taken = this.sessions.takeDue(now);
-      if (taken === undefined) break;
-      const { session, due } = taken;
-      const { address, dialect } = session;
-      if (due === 'beat') this.#send(address, { type: 'heartbeat', dialect });
-      else this.#dispatcher.endSession(now, session, due);
+    if (now - this.nextTimeout > this.#settings.heartbeatInterval) {
+      this.sessions.forgive(now);
+      this.clients.forgive(now);
     }
+    this.#expireRequests(now);
+    this.keys.expire(now);
+    this.#clientDesk.handleTimeout(now);
+    this.#workerDesk.handleTimeout(now);
     this.#finishDraining(now);
   }
 
-  // Clients
-
   #handleRequest(now: Instant, from: Address, command: RequestCommand): void {
-    this.#departed.delete(from);
-    const { service, dialect } = command;
+    const { service, dialect, body } = command;
+    const waiter = this.#waiterFor(now, from, command);
+    if (waiter === undefined) return;
     if (isReserved(service)) {
       const view = {
         offers: (name: string) => this.sessions.offers(name),
         services: () => this.#services(SERVICES_LISTED),
       };
-      return this.#reply(from, dialect, service, answerMmi(service, command.body, view));
+      this.#voice.reply(waiter, service, { body: answerMmi(service, body, view) });
+    } else if (this.#phase === 'serving') this.#intake.take(now, waiter, command);
+    else this.#intake.refuse(waiter, service, 'closing');
+    // Of a stock client whose request was answered at once nothing stays.
+    if (dialect !== 'express' && waiter.client.awaited.size === 0) {
+      this.clients.remove(waiter.client);
     }
-    const closing = this.#phase !== 'serving';
-    const passes = this.sessions.nextWaiting(service) !== undefined;
-    const request = closing ? undefined : this.requests.accept(now, from, command, passes);
-    if (request === undefined) {
-      this.#emit({
-        type: 'requestRefused',
-        service,
-        client: from,
-        reason: closing ? 'closing' : 'queueFull',
-      });
-      const code = closing ? 'ERR_BROKER_CLOSING' : 'ERR_QUEUE_FULL';
-      const message = closing
-        ? 'the broker is closing: try again at another, or later'
-        : `the broker's queue is full (${this.#settings.queueLimit} requests): try again later`;
-      return this.#reply(from, dialect, service, encodeFailure({ code, message }));
+  }
+
+  #waiterFor(now: Instant, from: Address, command: RequestCommand): Waiter | undefined {
+    const { dialect } = command;
+    if (dialect === 'express') {
+      const client = this.#clientDesk.clientOf(now, from, command);
+      const number = command.number ?? -1;
+      if (client === undefined || !this.#clientDesk.isNew(client, number)) return undefined;
+      return { client, dialect, number };
     }
-    this.#dispatcher.dispatchAll(now, service);
+    const client = this.clients.stock(from);
+    this.clients.heard(now, client);
+    return { client, dialect, number: this.requests.state.accepted };
   }
 
   #expireRequests(now: Instant): void {
@@ -231,99 +237,25 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
       const request = this.requests.nextExpired(now);
       if (request === undefined) return;
       const running = request.state === 'inFlight';
-      const { service, client } = request;
-      this.#emit({ type: 'requestExpired', service, client, running });
+      const { service } = request;
+      this.#voice.emit({ type: 'requestExpired', service, client: clientOf(request), running });
       const where = running ? 'while a worker held it' : 'before a worker was free';
-      this.#dispatcher.fail(
-        request,
-        'expired',
-        'ERR_REQUEST_EXPIRED',
-        `the request expired ${where}`,
-      );
+      const message = `the request expired ${where}`;
+      this.#ends.fail(now, request, 'expired', 'ERR_REQUEST_EXPIRED', message);
     }
   }
-
-  /**
-   * What a client that has gone still has queued is dropped, and what runs is not run again. A reply
-   * to what runs is still sent: after a mere reset our own clients come back under their address.
-   */
-  #dropDeparted(now: Instant): void {
-    for (;;) {
-      const client = this.#departed.takeDue(now);
-      if (client === undefined) return;
-      for (const request of this.requests.ofClient(client)) {
-        if (request.state === 'queued') this.#dispatcher.cancel(request);
-        else request.orphaned = true;
-      }
-    }
-  }
-
-  // Workers
-
-  #handleReady(now: Instant, from: Address, command: ReadyCommand): void {
-    const { service, dialect } = command;
-    const present = this.sessions.of(from);
-    if (present !== undefined) {
-      this.#emit({ type: 'unexpectedCommand', from, command: 'READY' });
-      this.#dispatcher.endSession(now, present, 'unexpectedCommand');
-      return;
-    }
-    const refusal = isReserved(service)
-      ? 'reservedName'
-      : this.#phase !== 'serving'
-        ? 'closing'
-        : this.sessions.size >= this.#settings.workerLimit
-          ? 'workerLimit'
-          : undefined;
-    if (refusal !== undefined) {
-      this.#emit({ type: 'workerRefused', worker: from, reason: refusal });
-      this.#send(from, { type: 'disconnect', dialect });
-      return;
-    }
-    this.sessions.register(now, from, command);
-    this.#emit({ type: 'workerReady', worker: from, service, dialect });
-    // Neither RFC acknowledges READY; the first heartbeat at once tells the worker that it is known.
-    this.#send(from, { type: 'heartbeat', dialect });
-    this.#dispatcher.dispatchAll(now, service);
-  }
-
-  /** The sender's session, heard of now. Who has none, or speaks another dialect, is disconnected. */
-  #sessionOf(now: Instant, from: Address, dialect: Dialect, command: string): Session | undefined {
-    const session = this.sessions.of(from);
-    if (session?.dialect === dialect) {
-      this.sessions.heard(now, session);
-      return session;
-    }
-    this.#emit({ type: 'unexpectedCommand', from, command });
-    if (session === undefined) this.#send(from, { type: 'disconnect', dialect });
-    else this.#dispatcher.endSession(now, session, 'unexpectedCommand');
-    return undefined;
-  }
-
-  #handleResult(now: Instant, from: Address, command: ResultCommand): void {
-    const session = this.#sessionOf(
-      now,
-      from,
-      command.dialect,
-      command.final ? 'REPLY' : 'PARTIAL',
-    );
-    if (session === undefined) {
-      this.#emit({ type: 'replyRefused', worker: from, reason: 'unknownWorker' });
-      return;
-    }
-    this.#dispatcher.settle(now, session, command);
-  }
-
-  // Closing
 
   #finishDraining(now: Instant): void {
     if (this.#phase !== 'draining' || this.requests.state.inFlight > 0) return;
     this.#phase = 'drained';
-    for (const session of this.sessions.all()) this.#dispatcher.endSession(now, session, 'closing');
-    this.#emit({ type: 'drained' });
+    for (const session of Array.from(this.sessions.all())) {
+      this.#dispatcher.endSession(now, session, 'closing');
+    }
+    for (const client of Array.from(this.clients.state.sessions.values())) {
+      this.#clientDesk.end(now, client, 'closing');
+    }
+    this.#voice.emit({ type: 'drained' });
   }
-
-  // Small things
 
   /** @param limit names are the peers' choice: whoever asks over the wire gets so many at most */
   #services(limit = Infinity): ServiceStatus[] {
@@ -331,26 +263,20 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
     const { services } = this.sessions.state;
     const names = new Set([...services.keys(), ...queues.keys()]);
     return [...names]
+      .filter((name) => !name.startsWith('\ud800'))
       .slice(0, limit)
       .toSorted()
-      .map((name) => ({
-        name,
-        workers: services.get(name)?.sessions.size ?? 0,
-        waiting: services.get(name)?.waiting.size ?? 0,
-        queued: queues.get(name)?.size ?? 0,
-      }));
-  }
-
-  #reply(to: Address, dialect: Dialect, service: string, body: Frames): void {
-    this.#send(to, { type: 'reply', dialect, service, body, final: true });
-  }
-
-  #send(to: Address, command: BrokerOutput): boolean {
-    return this.#outbox.send('peers', to, command);
-  }
-
-  #emit(event: BrokerEvent): void {
-    this.#events[event.type]++;
-    this.#outbox.emit(event);
+      .map((name) => {
+        const sessions = [...this.sessions.ofService(name)];
+        return {
+          name,
+          workers: sessions.length,
+          waiting: services.get(name)?.idle.size ?? 0,
+          stalled: sessions.filter(({ condition }) => condition === 'stalled').length,
+          running: sessions.reduce((sum, { running }) => sum + running.size, 0),
+          credit: sessions.reduce((sum, { credit }) => sum + credit, 0),
+          queued: queues.get(name)?.size ?? 0,
+        };
+      });
   }
 }

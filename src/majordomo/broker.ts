@@ -1,4 +1,4 @@
-/** The Majordomo broker: one ROUTER for clients and workers of MDP 0.1 and 0.2, on any endpoints. */
+/** The Majordomo broker: one ROUTER for peers of express, MDP 0.1 and 0.2, on any endpoints. */
 import { ClosedError } from '../core/errors.ts';
 import { completeOptions } from '../core/options.ts';
 import { drainAndClose, signal } from '../transport/closing.ts';
@@ -43,11 +43,15 @@ export class MajordomoBroker extends EventSource<BrokerEvent> {
       options,
     );
     super(logger, {
+      clientLost: 'info',
+      clientReady: 'info',
       deadLetter: 'warn',
+      dispatchLost: 'warn',
       malformed: 'warn',
       requestRefused: 'warn',
       workerLost: 'info',
       workerReady: 'info',
+      workerStalled: 'warn',
     });
     this.#environment = environment;
     this.#drainTimeout = drainTimeout;

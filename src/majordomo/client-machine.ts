@@ -1,155 +1,97 @@
 /**
- * The Majordomo client as a pure machine: 7/MDP and 18/MDP.
- *
- * Stock MDP has no correlation id, so each request in flight has a lane of its own: a DEALER socket
- * with at most one request outstanding. A try that is given up closes its lane, so that a late reply
- * has nowhere to arrive; the next try is made on a new socket, after a jittered back-off.
+ * The Majordomo client as a pure machine: the life of each request, whatever carries it.
  *
  *   waiting ──► sent ──► replied | failed
- *                │ ▲
- *      timed out ▼ │ back-off over
- *              resting
+ *     ▲          │ ▲
+ *     │     lost ▼ │ back-off over
+ *     └──────── resting
+ *
+ * What is lost on a lane rests before the next try, as only time told; what an express session is
+ * known to have lost is tried again at once.
  */
-import { BoundedQueue } from '../core/bounded-queue.ts';
 import { Deadlines } from '../core/deadlines.ts';
 import type { RequestErrorCode } from '../core/errors.ts';
 import { fingerprintOf } from '../core/fingerprint.ts';
-import { sizeOf, keepFrames } from '../core/frames.ts';
-import type { Address, Frames, Instant, Machine, Outbox } from '../core/machine.ts';
-import { backoffDelay, type BackoffSettings, type Random } from '../core/retry.ts';
+import { sizeOf } from '../core/frames.ts';
+import type { Address, Instant, Machine, Outbox } from '../core/machine.ts';
+import { NumberMap } from '../core/number-map.ts';
+import { backoffDelay } from '../core/retry.ts';
+import { Carriers, type ClientPort } from './carriers.ts';
+import {
+  describeTimeout,
+  newRequest,
+  stockTry,
+  type ClientCall,
+  type ClientEvent,
+  type ClientLossReason,
+  type ClientRequest,
+  type ClientSettings,
+  type RequestCall,
+  type RequestId,
+} from './client-request.ts';
 import {
   hasPartials,
+  keepBody,
   type ClientInput,
   type ClientOutput,
-  type Dialect,
   type ReplyCommand,
 } from './commands.ts';
 import { decodeFailure } from './error-body.ts';
-import { LanePool, type Lane, type LanePort } from './lanes.ts';
+import { RequestLine } from './request-line.ts';
 
-export type ClientPort = LanePort;
-
-/** Chosen by the caller, unique among the requests not yet answered. */
-export type RequestId = number;
-
-export interface RequestCall {
-  readonly type: 'request';
-  readonly id: RequestId;
-  readonly service: string;
-  readonly body: Frames;
-  readonly dialect: Dialect;
-  /** Partial replies are told one by one; otherwise they become part of the one reply. */
-  readonly streaming: boolean;
-  /** Milliseconds for the whole, and for one try. */
-  readonly timeout: number;
-  readonly attemptTimeout: number;
-  readonly retries: number;
-}
-
-export type ClientCall =
-  | { readonly type: 'connect'; readonly endpoints: readonly string[] }
-  | RequestCall
-  | { readonly type: 'cancel'; readonly id: RequestId; readonly reason: string }
-  /** Take nothing new, wait for what is outstanding. */
-  | { readonly type: 'drain' }
-  /** Cancel what is outstanding. */
-  | { readonly type: 'stop' };
-
-export type ClientEvent =
-  | { type: 'partial'; id: RequestId; body: Frames }
-  /** The two outcomes; each request has exactly one. */
-  | { type: 'reply'; id: RequestId; body: Frames }
-  | { type: 'failed'; id: RequestId; service: string; code: RequestErrorCode; message: string }
-  | { type: 'retry'; id: RequestId; service: string; attempt: number; endpoint: string }
-  /** A reply that no outstanding request asked for. */
-  | { type: 'replyRefused'; lane: number }
-  | { type: 'malformed'; reason: string }
-  /** A socket could not be opened: too many are open in this process. It is tried again. */
-  | { type: 'socketFailed'; reason: string }
-  | { type: 'drained' };
-
-export interface ClientSettings extends BackoffSettings {
-  readonly lanes: number;
-  readonly queueLimit: number;
-  readonly queueBytes: number;
-  /** Milliseconds that a try may take after its link broke. */
-  readonly noticeGrace: number;
-  /** Bytes of partials collected for a request that does not stream them. */
-  readonly replyBufferBytes: number;
-  readonly random: Random;
-}
-
-interface ClientRequest {
-  readonly call: RequestCall;
-  /** When the whole has failed. */
-  readonly deadlineAt: Instant;
-  /** When the present try has failed, or the next one begins. */
-  stepAt: Instant;
-  state: 'waiting' | 'sent' | 'resting' | 'ended';
-  lane: Lane<ClientRequest> | undefined;
-  /** Tries begun. */
-  attempts: number;
-  /** A partial has reached the caller: another try would repeat it. */
-  partialSeen: boolean;
-  readonly parts: Uint8Array[];
-  partBytes: number;
-}
+export type {
+  ClientCall,
+  ClientEvent,
+  ClientLossReason,
+  ClientPort,
+  ClientSettings,
+  RequestCall,
+  RequestId,
+};
 
 export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCall> {
   readonly #outbox: Outbox<ClientPort, ClientOutput, ClientEvent>;
   readonly #settings: ClientSettings;
-  readonly #state: {
-    phase: 'open' | 'draining' | 'stopping' | 'drained';
-    readonly requests: Map<RequestId, ClientRequest>;
-    readonly waiting: BoundedQueue<ClientRequest>;
-    /** Rested and due, before all that wait. */
-    readonly retrying: Set<ClientRequest>;
-    /** When lanes that became free are given to those who wait. */
-    fillAt: Instant;
+  readonly #state = {
+    phase: 'open' as 'open' | 'draining' | 'stopping' | 'drained',
+    requests: new NumberMap<ClientRequest>(),
+    /** When room that came free is given to those who wait. */
+    fillAt: Infinity,
   };
-  readonly #lanes: LanePool<ClientRequest>;
+  readonly #line: RequestLine<ClientRequest>;
+  readonly #carriers: Carriers;
   readonly #steps = new Deadlines<ClientRequest>();
 
   constructor(outbox: Outbox<ClientPort, ClientOutput, ClientEvent>, settings: ClientSettings) {
     this.#outbox = outbox;
     this.#settings = settings;
-    this.#lanes = new LanePool(settings.lanes, outbox);
-    this.#state = {
-      phase: 'open',
-      requests: new Map(),
-      waiting: new BoundedQueue({ limit: settings.queueLimit, bytes: settings.queueBytes }),
-      retrying: new Set(),
-      fillAt: Infinity,
-    };
+    this.#line = new RequestLine({ limit: settings.queueLimit, bytes: settings.queueBytes });
+    this.#carriers = new Carriers(outbox, settings, {
+      handleReply: (now, request, command) => this.#takeReply(now, request, command),
+      handleLost: (now, requests) => this.#takeLost(now, requests),
+      handleRoom: (now) => this.#fill(now),
+    });
   }
 
   get nextTimeout(): Instant {
-    return Math.min(this.#steps.next, this.#state.fillAt);
+    return Math.min(this.#steps.next, this.#state.fillAt, this.#carriers.nextTimeout);
   }
 
   fingerprint(now: Instant): string {
-    return fingerprintOf([this.#state, this.#lanes.state], now);
+    return fingerprintOf([this.#state, this.#line.state, this.#carriers.state], now);
   }
 
-  /** Requests without an outcome, and how many of them wait for a lane. */
+  /** Requests without an outcome, and how many of them wait for their first try. */
   get outstanding(): number {
     return this.#state.requests.size;
   }
 
   get waiting(): number {
-    return this.#state.waiting.size;
+    return this.#line.waiting;
   }
 
   handleCommand(now: Instant, port: ClientPort, _from: Address, command: ClientInput): void {
-    const lane = this.#lanes.of(port);
-    const request = lane?.request;
-    if (lane === undefined || request === undefined || !answers(request, command)) {
-      this.#outbox.emit({ type: 'replyRefused', lane: lane?.number ?? -1 });
-      return;
-    }
-    this.#lanes.answered(lane);
-    if (command.final) this.#conclude(now, request, command.body);
-    else this.#takePartial(now, request, command.body);
+    this.#carriers.handleCommand(now, port, command);
   }
 
   handleMalformed(_now: Instant, _port: ClientPort, _from: Address, reason: string): void {
@@ -157,51 +99,43 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   }
 
   handleCall(now: Instant, call: ClientCall): void {
-    switch (call.type) {
-      case 'connect':
-        this.#lanes.addEndpoints(call.endpoints);
-        return this.#fillLanes(now);
-      case 'request':
-        return this.#accept(now, call);
-      case 'cancel': {
-        const request = this.#state.requests.get(call.id);
-        if (request !== undefined) this.#fail(now, request, 'ERR_CANCELLED', call.reason);
-        return;
+    if (call.type === 'request') return this.#accept(now, call);
+    if (call.type === 'connect') {
+      if (this.#state.phase !== 'drained') this.#carriers.connect(now, call.endpoints);
+    } else if (call.type === 'drain') {
+      if (this.#state.phase === 'open') this.#state.phase = 'draining';
+      this.#finishDraining();
+    } else if (call.type === 'stop') {
+      if (this.#state.phase !== 'drained') this.#state.phase = 'stopping';
+      for (const request of this.#state.requests.values()) {
+        this.#fail(now, request, 'ERR_CANCELLED', 'the client was closed before a reply came');
       }
-      case 'drain':
-        if (this.#state.phase === 'open') this.#state.phase = 'draining';
-        return this.#finishDraining();
-      case 'stop':
-        if (this.#state.phase !== 'drained') this.#state.phase = 'stopping';
-        for (const request of this.#state.requests.values()) {
-          this.#fail(now, request, 'ERR_CANCELLED', 'the client was closed before a reply came');
-        }
-        return this.#finishDraining();
+      this.#finishDraining();
+    } else {
+      const request = this.#state.requests.get(call.id);
+      if (request === undefined) return;
+      if (call.type === 'taken') this.#carriers.taken(request, call.bytes);
+      else this.#fail(now, request, 'ERR_CANCELLED', call.reason);
     }
   }
 
   /**
-   * The link broke; the socket reconnects by itself, under its old address. Either the broker died, and
-   * the request with it, or it lives and the reply may still come: the try gets a grace. A reply in
-   * parts gets none, as some may be lost.
+   * The link broke; the socket reconnects by itself, under its old address. An express session goes on.
+   * In stock MDP either the broker died, and the request with it, or it lives and the reply may still
+   * come: the try gets a grace. A reply in parts gets none, as some may be lost.
    */
   handlePeerGone(now: Instant, port: ClientPort): void {
-    const request = this.#lanes.of(port)?.request;
+    const request = this.#carriers.handlePeerGone(now, port)?.request;
     if (request === undefined) return;
     if (!hasPartials(request.call.dialect)) {
       return this.#step(request, Math.min(request.stepAt, now + this.#settings.noticeGrace));
     }
     if (this.#mayRetry(request)) return this.#giveUpTry(now, request);
-    this.#fail(
-      now,
-      request,
-      'ERR_WORKER_LOST',
-      'the link to the broker broke before the reply was whole',
-    );
+    this.#fail(now, request, 'ERR_WORKER_LOST', LINK_BROKE);
   }
 
-  handleWritable(): void {
-    // A lane carries one request: its queue is empty whenever it is used.
+  handleWritable(now: Instant, port: ClientPort): void {
+    this.#carriers.handleWritable(now, port);
   }
 
   handleStored(): void {
@@ -209,118 +143,136 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   }
 
   handleTimeout(now: Instant): void {
+    this.#carriers.handleTimeout(now);
     for (;;) {
       const request = this.#steps.takeDue(now);
       if (request === undefined) break;
       if (request.deadlineAt <= now) this.#timeOut(now, request);
       else if (request.state === 'sent') this.#giveUpTry(now, request);
       else {
-        this.#state.retrying.add(request);
-        this.#steps.set(request, request.deadlineAt);
+        this.#wait(request);
         this.#state.fillAt = now;
       }
     }
-    if (this.#state.fillAt <= now) this.#fillLanes(now);
+    if (this.#state.fillAt <= now) this.#fill(now);
   }
 
   // A request's life
 
   #accept(now: Instant, call: RequestCall): void {
-    const { phase, requests, waiting } = this.#state;
-    const { id, service } = call;
-    const refuse = (code: RequestErrorCode, message: string): void =>
-      this.#outbox.emit({ type: 'failed', id, service, code, message });
-    if (phase !== 'open') return refuse('ERR_CANCELLED', 'the client is closing');
-    const request: ClientRequest = {
-      call,
-      deadlineAt: now + call.timeout,
-      stepAt: Infinity,
-      state: 'waiting',
-      lane: undefined,
-      attempts: 0,
-      partialSeen: false,
-      parts: [],
-      partBytes: 0,
-    };
-    // Whoever waits is older, so a free lane means that nobody waits.
-    const canSend = this.#lanes.hasFree;
-    if (!canSend && !waiting.push(request, sizeOf(call.body))) {
+    const request = newRequest(now, call);
+    if (this.#state.phase !== 'open') {
+      return this.#emitFailed(request, 'ERR_CANCELLED', 'the client is closing');
+    }
+    if (request.needsExpress && this.#carriers.isPlain) {
+      return this.#emitFailed(request, 'ERR_NOT_SUPPORTED', PLAIN_BROKER);
+    }
+    // Whoever waits is older, so room means that nobody waits.
+    if (!this.#send(now, request) && !this.#line.push(request, sizeOf(call.body))) {
       const { queueLimit, queueBytes } = this.#settings;
       const bounds = `${queueLimit} requests or ${queueBytes} bytes`;
-      return refuse(
-        'ERR_QUEUE_FULL',
-        `the client's queue is full (${bounds}): await some replies first`,
-      );
+      const message = `the client's queue is full (${bounds}): await some replies first`;
+      return this.#emitFailed(request, 'ERR_QUEUE_FULL', message);
     }
-    requests.set(id, request);
-    this.#steps.set(request, request.deadlineAt);
-    if (canSend) this.#send(now, request);
+    this.#state.requests.set(call.id, request);
+    this.#step(request, request.stepAt);
   }
 
-  #send(now: Instant, request: ClientRequest): void {
-    const { call } = request;
-    const { service, body, dialect } = call;
-    const lane = this.#lanes.take(request);
-    request.lane = lane;
+  /** False: nothing has room for it, and nothing happened. */
+  #send(now: Instant, request: ClientRequest): boolean {
+    if (!this.#carriers.carry(now, request)) return false;
     request.state = 'sent';
     request.attempts++;
     if (request.attempts > 1) {
-      const { id } = call;
-      const { attempts: attempt } = request;
-      const endpoint = this.#lanes.endpointOf(lane);
-      this.#outbox.emit({ type: 'retry', id, service, attempt, endpoint });
+      const { id, service } = request.call;
+      const endpoint = this.#carriers.endpointOf(request);
+      this.#outbox.emit({ type: 'retry', id, service, attempt: request.attempts, endpoint });
     }
-    this.#step(request, now + call.attemptTimeout);
-    this.#outbox.send(lane.port, '', { type: 'request', dialect, service, body });
+    return true;
   }
 
-  #takePartial(now: Instant, request: ClientRequest, body: Frames): void {
-    const { id, streaming, attemptTimeout } = request.call;
-    this.#step(request, now + attemptTimeout);
-    if (streaming) {
-      request.partialSeen = true;
-      this.#outbox.emit({ type: 'partial', id, body: keepFrames(body) });
-      return;
+  #takeReply(now: Instant, request: ClientRequest, command: ReplyCommand): void {
+    if (!command.final) return this.#takePartial(now, request, command);
+    const { body } = command;
+    const failure = command.failure ?? decodeFailure(body);
+    if (failure?.code === 'ERR_BROKER_CLOSING' && this.#askElsewhere(now, request)) return;
+    this.#end(request);
+    if (failure === undefined) {
+      const { parts } = request;
+      const whole = parts === undefined ? keepBody(command) : [...parts, ...keepBody(command)];
+      this.#outbox.emit({ type: 'reply', id: request.call.id, body: whole });
+    } else {
+      this.#emitFailed(request, failure.code, failure.message, failure.retryAfter);
     }
+    this.#carriers.release(now, request);
+    this.#fill(now);
+    this.#finishDraining();
+  }
+
+  #takePartial(now: Instant, request: ClientRequest, command: ReplyCommand): void {
+    const { body, failure } = command;
+    const { id, streaming, broadcast = false } = request.call;
+    request.sequence++;
+    if (request.stepAt < Infinity) this.#step(request, now + stockTry(request.call));
+    if (streaming || broadcast) {
+      request.partialSeen = true;
+      this.#outbox.emit({ type: 'partial', id, body: keepBody(command), failure });
+    } else (request.parts ??= []).push(...keepBody(command));
+    if (streaming) return;
     request.partBytes += sizeOf(body);
-    request.parts.push(...keepFrames(body));
-    if (request.partBytes <= this.#settings.replyBufferBytes) return;
-    const message = `the partial replies exceed ${this.#settings.replyBufferBytes} bytes: use stream()`;
+    const { replyBufferBytes } = this.#settings;
+    if (request.partBytes <= replyBufferBytes) return;
+    const message = `the partial replies exceed ${replyBufferBytes} bytes: use stream()`;
     this.#fail(now, request, 'ERR_REPLY_TOO_LARGE', message);
   }
 
-  #conclude(now: Instant, request: ClientRequest, body: Frames): void {
-    const failure = decodeFailure(body);
-    if (failure === undefined) {
-      const whole = request.parts.length === 0 ? body : [...request.parts, ...body];
-      this.#end(request);
-      this.#outbox.emit({ type: 'reply', id: request.call.id, body: keepFrames(whole) });
-      return this.#release(now, request);
+  /** A broker that closes did not lose the request, it never took it. True: it is tried again. */
+  #askElsewhere(now: Instant, request: ClientRequest): boolean {
+    if (request.partialSeen) return false;
+    if (request.lane !== undefined) {
+      if (!this.#mayRetry(request)) return false;
+      this.#giveUpTry(now, request);
+      return true;
     }
-    // A broker that closes did not lose the request, it never took it: another try costs nothing.
-    if (failure.code === 'ERR_BROKER_CLOSING' && this.#mayRetry(request)) {
-      return this.#giveUpTry(now, request);
-    }
-    this.#end(request);
-    const { id, service } = request.call;
-    this.#outbox.emit({ type: 'failed', id, service, ...failure });
-    this.#release(now, request);
+    request.attempts--;
+    this.#wait(request);
+    this.#carriers.turnAway(now, request);
+    return true;
   }
 
-  /** The try is over without a reply: its socket goes, and the request rests before the next one. */
+  /** The carriers know that these tries are lost: no need to rest before the next one. */
+  #takeLost(now: Instant, requests: readonly ClientRequest[]): void {
+    for (const request of requests) {
+      if (request.partialSeen) this.#fail(now, request, 'ERR_WORKER_LOST', LINK_BROKE);
+      else if (this.#mayRetry(request)) this.#wait(request);
+      else this.#timeOut(now, request);
+    }
+    this.#fill(now);
+  }
+
+  /** The try is over without a reply. A lane's socket goes, and the request rests before the next one. */
   #giveUpTry(now: Instant, request: ClientRequest): void {
     if (!this.#mayRetry(request)) return this.#timeOut(now, request);
-    this.#abandonLane(request, true);
+    const wasOnLane = request.lane !== undefined;
+    this.#carriers.abandon(now, request, true);
+    this.#fillSoon(now);
+    if (!wasOnLane) return this.#wait(request);
+    forgetTry(request);
     request.state = 'resting';
-    request.parts.length = 0;
-    request.partBytes = 0;
     const { random } = this.#settings;
     this.#step(request, now + backoffDelay(this.#settings, request.attempts - 1, random));
-    this.#fillSoon(now);
   }
 
   #mayRetry(request: ClientRequest): boolean {
     return request.attempts <= request.call.retries && !request.partialSeen;
+  }
+
+  /** It is sent again before all that wait, as soon as there is room. */
+  #wait(request: ClientRequest): void {
+    forgetTry(request);
+    request.state = 'waiting';
+    this.#line.pushAgain(request);
+    this.#step(request, Infinity);
   }
 
   #timeOut(now: Instant, request: ClientRequest): void {
@@ -330,21 +282,27 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   }
 
   #fail(now: Instant, request: ClientRequest, code: RequestErrorCode, message: string): void {
-    const { id, service } = request.call;
-    const timedOut = code === 'ERR_REQUEST_TIMEOUT';
     this.#end(request);
-    this.#abandonLane(request, timedOut);
-    this.#outbox.emit({ type: 'failed', id, service, code, message });
+    this.#carriers.abandon(now, request, code === 'ERR_REQUEST_TIMEOUT');
+    this.#emitFailed(request, code, message);
     this.#fillSoon(now);
     this.#finishDraining();
   }
 
-  /** The request leaves every table; its lane is the caller's to release or abandon. */
+  #emitFailed(
+    { call: { id, service } }: ClientRequest,
+    code: RequestErrorCode,
+    message: string,
+    retryAfter?: number,
+  ): void {
+    this.#outbox.emit({ type: 'failed', id, service, code, message, retryAfter });
+  }
+
+  /** The request leaves every table; what carries it is the caller's to release or abandon. */
   #end(request: ClientRequest): void {
+    if (request.state === 'waiting') this.#line.delete(request);
     request.state = 'ended';
     this.#state.requests.delete(request.call.id);
-    this.#state.waiting.delete(request);
-    this.#state.retrying.delete(request);
     this.#steps.delete(request);
   }
 
@@ -353,22 +311,7 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
     this.#steps.set(request, Math.min(at, request.deadlineAt));
   }
 
-  // Lanes
-
-  /** The lane answered: it is as good as new. */
-  #release(now: Instant, request: ClientRequest): void {
-    const { lane } = request;
-    request.lane = undefined;
-    if (lane !== undefined) this.#lanes.release(lane);
-    this.#fillLanes(now);
-    this.#finishDraining();
-  }
-
-  #abandonLane(request: ClientRequest, letDown: boolean): void {
-    const { lane } = request;
-    request.lane = undefined;
-    if (lane !== undefined) this.#lanes.abandon(lane, letDown);
-  }
+  // Who waits for room
 
   /**
    * Not at once: where one ends without a reply many do (a shared AbortSignal, a broker gone), and each
@@ -378,17 +321,20 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
     this.#state.fillAt = Math.min(this.#state.fillAt, now + 1);
   }
 
-  #fillLanes(now: Instant): void {
+  #fill(now: Instant): void {
     this.#state.fillAt = Infinity;
-    const { phase, retrying, waiting } = this.#state;
-    // What waits is about to be cancelled: no socket is opened for it.
-    if (phase === 'stopping') return;
-    while (this.#lanes.hasFree) {
-      const [retry] = retrying;
-      if (retry !== undefined) retrying.delete(retry);
-      const next = retry ?? waiting.shift();
+    // In the end what waits is about to be cancelled: nothing is opened for it.
+    if (this.#line.isEmpty || this.#state.phase === 'stopping') return;
+    if (this.#carriers.isPlain) {
+      for (const request of this.#line.takeNeedingExpress()) {
+        this.#fail(now, request, 'ERR_NOT_SUPPORTED', PLAIN_BROKER);
+      }
+    }
+    while (this.#carriers.hasRoom) {
+      const next = this.#line.take(this.#carriers.isExpress);
       if (next === undefined) return;
-      this.#send(now, next);
+      if (!this.#send(now, next)) return this.#line.pushAgain(next);
+      this.#step(next, next.stepAt);
     }
   }
 
@@ -396,22 +342,20 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
     const { phase, requests } = this.#state;
     if (phase === 'open' || phase === 'drained' || requests.size > 0) return;
     this.#state.phase = 'drained';
-    this.#lanes.closeAll();
+    this.#carriers.close();
     this.#outbox.emit({ type: 'drained' });
   }
 }
 
-/** True if `command` can be the reply to what was asked on this lane. */
-function answers(request: ClientRequest, command: ReplyCommand): boolean {
-  return command.service === request.call.service && command.dialect === request.call.dialect;
-}
+const LINK_BROKE = 'the worker or the link to the broker was lost before the reply was whole';
+const PLAIN_BROKER =
+  'plain MDP is spoken with this broker, and this needs express: at the broker, and by the client';
 
-/** How far a request had come when its time or its tries were over. */
-function describeTimeout({ call, attempts, partialSeen }: ClientRequest, limit: string): string {
-  const { service } = call;
-  if (attempts === 0)
-    return `no lane became free for '${service}' ${limit}: raise lanes or timeout`;
-  if (partialSeen) return `the reply of '${service}' had begun, but its end did not come ${limit}`;
-  const tries = attempts === 1 ? '1 try' : `${attempts} tries`;
-  return `no reply from '${service}' after ${tries} ${limit}: is a broker there, and a worker?`;
+/** The next try begins from nothing. */
+function forgetTry(request: ClientRequest): void {
+  request.sequence = 0;
+  request.parts = undefined;
+  request.partBytes = 0;
+  request.takenBytes = 0;
+  request.toldBytes = 0;
 }

@@ -1,21 +1,21 @@
 /** The Majordomo client: requests as promises, many in flight, tried again until one deadline. */
-import { framesOf, type Body } from '../core/body.ts';
 import {
   ClosedError,
   InvalidArgumentError,
   NotReadyError,
   RequestError,
   UnsinkableError,
-  type RequestErrorCode,
 } from '../core/errors.ts';
 import { decodeText } from '../core/frames.ts';
-import type { Frames } from '../core/machine.ts';
-import { completeOptions, milliseconds, type Completed } from '../core/options.ts';
+import { NumberMap } from '../core/number-map.ts';
+import { checkOptions, completeOptions, milliseconds, type Completed } from '../core/options.ts';
 import { drainAndClose, signal } from '../transport/closing.ts';
 import { Driver } from '../transport/driver.ts';
 import { checkEndpoint } from '../transport/endpoint.ts';
 import { systemEnvironment, type Environment } from '../transport/environment.ts';
 import { EventSource } from '../transport/event-source.ts';
+import { bodyCodecs, type BodyCodec } from './body-codec.ts';
+import type { ServiceStatus } from './broker-events.ts';
 import {
   ClientMachine,
   type ClientCall,
@@ -23,33 +23,40 @@ import {
   type ClientPort,
   type RequestId,
 } from './client-machine.ts';
-import type { ClientInput, ClientOutput, Dialect } from './commands.ts';
-import type { ServiceStatus } from './broker-events.ts';
+import type { ClientInput, ClientOutput } from './commands.ts';
+import { encodeHeaders } from './headers.ts';
 import { SERVICE_QUERY, SERVICES_QUERY } from './mmi.ts';
 import {
   clientRules,
+  mapRules,
+  broadcastRules,
   requestRules,
   type ClientOptions,
-  type ClientProtocol,
+  type MapOptions,
+  type BroadcastOptions,
   type RequestOptions,
 } from './options.ts';
+import { PartStream } from './part-stream.ts';
 import { Reply } from './payload.ts';
 import { clientCodec } from './protocol.ts';
-import { PartStream } from './part-stream.ts';
+import { RequestMap, type Asked, type MapInputs } from './request-map.ts';
 import { checkService } from './service-name.ts';
+import { SignalWatch } from './signal-watch.ts';
+import {
+  BroadcastWaiter,
+  ReplyWaiter,
+  StreamWaiter,
+  type BroadcastEntry,
+  type Waiter,
+} from './waiters.ts';
 
 /** How long one try of `ready()` waits for an answer, in milliseconds. */
 const READY_TRY = 500;
 
-/** Milliseconds for one try of a request without a timeout. */
-const LONGEST_TRY = 60_000;
+type ClientDriver = Driver<ClientPort, ClientInput, ClientOutput, ClientCall, ClientEvent>;
 
-/** What waits for the outcome of a request. */
-interface Waiter {
-  partial(body: Frames): void;
-  reply(body: Frames): void;
-  fail(code: RequestErrorCode, message: string): void;
-}
+/** How the outcome of a request is told. */
+type Manner = 'whole' | 'stream' | 'broadcast';
 
 /**
  * Sends requests to services through a broker.
@@ -61,17 +68,21 @@ interface Waiter {
  * reply.text();
  * ```
  *
- * Each request ends in exactly one reply or one `RequestError`. A try without an answer is repeated on
- * a new socket, so a handler may see a request more than once: at least once, not exactly once.
+ * Each request ends in exactly one reply or one `RequestError`. What was lost is tried again, so a
+ * handler may see a request more than once: at least once, not exactly once.
  */
 export class MajordomoClient extends EventSource<ClientEvent> {
   readonly #environment: Environment;
   readonly #options: Completed<typeof clientRules>;
-  readonly #driver: Driver<ClientPort, ClientInput, ClientOutput, ClientCall, ClientEvent>;
-  readonly #waiters = new Map<RequestId, Waiter>();
+  readonly #codecs: ReadonlyMap<string, BodyCodec>;
+  readonly #driver: ClientDriver;
+  readonly #waiters = new NumberMap<Waiter>();
   readonly #endpoints: string[] = [];
   readonly #drained = signal();
   readonly #closeSignal = new AbortController();
+  readonly #signals = new SignalWatch((id) =>
+    this.#cancel(id, 'the request was cancelled by its signal'),
+  );
   #nextId: RequestId = 0;
   #closing: Promise<void> | undefined;
 
@@ -82,15 +93,25 @@ export class MajordomoClient extends EventSource<ClientEvent> {
   constructor(options?: ClientOptions, environment: Environment = systemEnvironment()) {
     const completed = completeOptions('MajordomoClient', clientRules, options);
     super(completed.logger, {
+      brokerLost: 'warn',
       malformed: 'warn',
-      retry: 'info',
+      ready: 'info',
       replyRefused: 'warn',
+      retry: 'info',
       socketFailed: 'error',
     });
     this.#environment = environment;
     this.#options = completed;
-    const { random } = environment;
-    const settings = { ...completed, replyBufferBytes: completed.streamBufferBytes, random };
+    const { codecs, streamBufferBytes, streamWindow } = completed;
+    this.#codecs = new Map(
+      Object.entries(codecs).map(([service, name]) => [service, bodyCodecs[name]]),
+    );
+    const settings = {
+      ...completed,
+      replyBufferBytes: streamBufferBytes,
+      streamWindow: Math.min(streamWindow, streamBufferBytes),
+      random: environment.random,
+    };
     this.#driver = new Driver<ClientPort, ClientInput, ClientOutput, ClientCall, ClientEvent>({
       machine: (outbox) => new ClientMachine(outbox, settings),
       codec: clientCodec,
@@ -144,18 +165,17 @@ export class MajordomoClient extends EventSource<ClientEvent> {
 
   /**
    * Asks `service` and resolves to its reply.
-   * @param body text, bytes, or an array of them (one frame each). Bytes are not copied.
+   * @param body text, bytes, or an array of them (one frame each); with a codec any value that it can
+   * write. Bytes are not copied.
    * @throws RequestError whose `code` says how it ended
    * @throws InvalidArgumentError `ERR_INVALID_BODY` and others, if the call is wrong
    * @throws ClosedError
    */
-  async request(service: string, body: Body, options?: RequestOptions): Promise<Reply> {
-    return await new Promise((resolve, reject) => {
-      this.#start(service, body, options, false, {
-        partial: () => {},
-        reply: (frames) => resolve(new Reply(service, frames, true)),
-        fail: (code, message) => reject(this.#errorOf(service, code, message, options?.signal)),
-      });
+  request(service: string, body: unknown, options?: RequestOptions): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      checkOptions('request', requestRules, options);
+      const waiter = new ReplyWaiter(service, this.#codecOf(service, options), resolve, reject);
+      this.#start(waiter, body, options, 'whole');
     });
   }
 
@@ -167,31 +187,81 @@ export class MajordomoClient extends EventSource<ClientEvent> {
    */
   async *stream(
     service: string,
-    body: Body,
+    body: unknown,
     options?: RequestOptions,
   ): AsyncGenerator<Reply, void, undefined> {
+    checkOptions('stream', requestRules, options);
     if (this.#options.protocol === 'mdp0.1') {
-      const message =
-        "MDP 0.1 has no partial replies: create the client with protocol 'auto' or 'mdp0.2'";
-      throw new InvalidArgumentError('ERR_INVALID_OPTION', message);
+      throw new InvalidArgumentError('ERR_INVALID_OPTION', NO_PARTIALS);
+    }
+    if (options?.idempotencyKey !== undefined) {
+      throw new InvalidArgumentError('ERR_INVALID_OPTION', NO_KEYED_STREAM);
     }
     const limit = this.#options.streamBufferBytes;
-    const parts = new PartStream(limit);
-    const cancel = this.#start(service, body, options, true, {
-      partial: (frames) => {
-        if (parts.push(new Reply(service, frames, false))) return;
-        const message = `more than ${limit} bytes were left unread: read faster, or raise streamBufferBytes`;
-        parts.fail(this.#errorOf(service, 'ERR_STREAM_OVERFLOW', message));
-        cancel('the reader fell behind');
-      },
-      reply: (frames) => parts.finish(new Reply(service, frames, true)),
-      fail: (code, message) => parts.fail(this.#errorOf(service, code, message, options?.signal)),
+    const parts = new PartStream(limit, (bytes) => {
+      this.#driver.call({ type: 'taken', id, bytes });
     });
+    const waiter = new StreamWaiter(service, this.#codecOf(service, options), parts, () => {
+      const message = `more than ${limit} bytes were left unread: read faster, or raise streamBufferBytes`;
+      parts.fail(waiter.errorOf({ code: 'ERR_STREAM_OVERFLOW', message }));
+      this.#cancel(id, 'the reader fell behind');
+    });
+    const id = this.#start(waiter, body, options, 'stream');
     try {
       yield* parts;
     } finally {
-      cancel('the reader left the stream');
+      this.#cancel(id, 'the reader left the stream');
     }
+  }
+
+  /**
+   * Makes a request of each input and yields the results: a work queue over all workers of `service`.
+   * The input is read only while there is room. The first failure ends it, unless `failures` is
+   * `yield`. At its end, and when the loop is left, what is under way is cancelled and the input closed.
+   * @throws RequestError as `request`
+   */
+  map(
+    service: string,
+    inputs: MapInputs,
+    options: MapOptions & { readonly failures: 'yield' },
+  ): AsyncGenerator<Reply | RequestError, void, undefined>;
+  map(
+    service: string,
+    inputs: MapInputs,
+    options?: MapOptions & { readonly failures?: 'throw' | undefined },
+  ): AsyncGenerator<Reply, void, undefined>;
+  async *map(
+    service: string,
+    inputs: MapInputs,
+    options?: MapOptions,
+  ): AsyncGenerator<Reply | RequestError, void, undefined> {
+    const { concurrency, ordered, failures, ...each } = completeOptions('map', mapRules, options);
+    const codec = this.#codecOf(service, each);
+    const ask = (input: unknown): Asked => {
+      let id: RequestId = NONE;
+      const reply = new Promise<Reply>((resolve, reject) => {
+        id = this.#start(new ReplyWaiter(service, codec, resolve, reject), input, each, 'whole');
+      });
+      return { reply, cancel: () => this.#cancel(id, 'the map has ended') };
+    };
+    yield* new RequestMap(ask, inputs, { concurrency, ordered, failures }).results();
+  }
+
+  /**
+   * Asks each worker of `service` that is there, and resolves to what became of each: one that has not
+   * answered after nine tenths of `timeout` has its `ERR_REQUEST_EXPIRED`. Needs express.
+   * @throws RequestError as `request`, if the whole could not be done
+   */
+  broadcast(
+    service: string,
+    body: unknown,
+    options?: BroadcastOptions,
+  ): Promise<readonly BroadcastEntry[]> {
+    return new Promise((resolve, reject) => {
+      checkOptions('broadcast', broadcastRules, options);
+      const waiter = new BroadcastWaiter(service, this.#codecOf(service, options), resolve, reject);
+      this.#start(waiter, body, options, 'broadcast');
+    });
   }
 
   /**
@@ -227,86 +297,91 @@ export class MajordomoClient extends EventSource<ClientEvent> {
     await this.close();
   }
 
-  /** Checks the call, hands it to the machine, and returns what cancels it. */
+  #codecOf(service: string, options: RequestOptions | undefined): BodyCodec {
+    if (options?.codec !== undefined) return bodyCodecs[options.codec];
+    return this.#codecs.get(service) ?? bodyCodecs.bytes;
+  }
+
+  /** Checks the rest of the call, and hands it to the machine. */
   #start(
-    service: string,
-    body: Body,
-    given: RequestOptions | undefined,
-    streaming: boolean,
     waiter: Waiter,
-  ): (reason: string) => void {
+    body: unknown,
+    options: RequestOptions | undefined,
+    manner: Manner,
+  ): RequestId {
+    const { service, codec } = waiter;
     checkService(service);
-    const frames = framesOf(body);
-    const options = completeOptions('request', requestRules, given);
+    const frames = codec.encode(body);
+    const headers = encodeHeaders(options?.headers, codec.contentType);
     if (this.#closing !== undefined) throw new ClosedError('this client');
     if (this.#endpoints.length === 0) {
       throw new UnsinkableError('ERR_NOT_CONNECTED', 'not connected: call connect(endpoint) first');
     }
-    const abort = options.signal;
-    if (abort?.aborted === true) {
-      waiter.fail('ERR_CANCELLED', 'the request was cancelled before it was sent');
-      return () => {};
-    }
     const id = this.#nextId++;
-    const cancel = (reason: string): void => {
-      if (this.#waiters.has(id)) this.#driver.call({ type: 'cancel', id, reason });
-    };
-    const onAbort = (): void => cancel('the request was cancelled by its signal');
-    abort?.addEventListener('abort', onAbort, { once: true });
-    const settle = (): void => abort?.removeEventListener('abort', onAbort);
-    this.#waiters.set(id, {
-      partial: (part) => waiter.partial(part),
-      reply: (reply) => (settle(), waiter.reply(reply)),
-      fail: (code, message) => (settle(), waiter.fail(code, message)),
-    });
-    const timeout = options.timeout ?? this.#options.timeout;
-    const retries = options.retries ?? this.#options.retries;
-    const attemptTimeout =
-      options.attemptTimeout ?? this.#options.attemptTimeout ?? shareOf(timeout, retries);
-    const dialect = dialectFor(this.#options.protocol, streaming);
+    if (options?.signal !== undefined && !this.#watch(id, waiter, options.signal)) return NONE;
+    this.#waiters.set(id, waiter);
+    const streaming = manner === 'stream';
+    const { protocol, timeout, attemptTimeout, retries } = this.#options;
+    const isStock = protocol === 'mdp0.1' || protocol === 'mdp0.2';
     this.#driver.call({
       type: 'request',
       id,
       service,
       body: frames,
-      dialect,
+      dialect: isStock ? protocol : streaming ? 'mdp0.2' : 'mdp0.1',
       streaming,
-      timeout,
-      attemptTimeout,
-      retries,
+      timeout: options?.timeout ?? timeout,
+      attemptTimeout: options?.attemptTimeout ?? attemptTimeout,
+      retries: options?.retries ?? retries,
+      key: options?.idempotencyKey,
+      failFast: options?.failFast,
+      broadcast: manner === 'broadcast' ? true : undefined,
+      priority: options?.priority,
+      headers,
     });
-    return cancel;
+    return id;
+  }
+
+  /** False: it has aborted before anything was sent. */
+  #watch(id: RequestId, waiter: Waiter, abort: AbortSignal): boolean {
+    waiter.signal = abort;
+    if (abort.aborted) {
+      const message = 'the request was cancelled before it was sent';
+      waiter.fail(waiter.errorOf({ code: 'ERR_CANCELLED', message }));
+      return false;
+    }
+    this.#signals.add(abort, id);
+    return true;
+  }
+
+  /** Does nothing if the request has ended. */
+  #cancel(id: RequestId, reason: string): void {
+    if (this.#waiters.has(id)) this.#driver.call({ type: 'cancel', id, reason });
   }
 
   #handleEvent(event: ClientEvent): void {
-    if (event.type === 'drained') this.#drained.fire();
-    else if (event.type === 'partial') this.#waiters.get(event.id)?.partial(event.body);
-    else if (event.type === 'reply' || event.type === 'failed') {
-      const waiter = this.#waiters.get(event.id);
-      this.#waiters.delete(event.id);
-      if (event.type === 'reply') waiter?.reply(event.body);
-      else waiter?.fail(event.code, event.message);
-    }
+    if (event.type === 'reply') this.#takeWaiter(event.id)?.reply(event.body);
+    else if (event.type === 'partial') {
+      this.#waiters.get(event.id)?.partial(event.body, event.failure);
+    } else if (event.type === 'failed') {
+      const waiter = this.#takeWaiter(event.id);
+      waiter?.fail(waiter.errorOf(event));
+    } else if (event.type === 'drained') this.#drained.fire();
     this.announce(event);
   }
 
-  #errorOf(
-    service: string,
-    code: RequestErrorCode,
-    message: string,
-    abort?: AbortSignal,
-  ): RequestError {
-    const cause: unknown = code === 'ERR_CANCELLED' && abort?.aborted ? abort.reason : undefined;
-    return new RequestError(code, service, message, cause === undefined ? undefined : { cause });
+  #takeWaiter(id: RequestId): Waiter | undefined {
+    const waiter = this.#waiters.get(id);
+    this.#waiters.delete(id);
+    if (waiter?.signal !== undefined) this.#signals.delete(waiter.signal, id);
+    return waiter;
   }
 }
 
-function dialectFor(protocol: ClientProtocol, streaming: boolean): Dialect {
-  if (protocol !== 'auto') return protocol;
-  return streaming ? 'mdp0.2' : 'mdp0.1';
-}
+/** No request has this id. */
+const NONE: RequestId = -1;
 
-/** What one try gets of the whole. One that may last for ever still needs tries that end. */
-function shareOf(timeout: number, retries: number): number {
-  return timeout === Infinity ? LONGEST_TRY : timeout / (retries + 1);
-}
+const NO_PARTIALS =
+  "MDP 0.1 has no partial replies: create the client with protocol 'auto' or 'mdp0.2'";
+const NO_KEYED_STREAM =
+  'a stream is not repeated from memory: give the idempotencyKey to request() instead';

@@ -3,22 +3,25 @@
  *
  * One rule carries the reliability: a dispatched request stays the broker's until the reply for
  * exactly that dispatch arrives; whatever else ends the dispatch puts the request back at the head of
- * its queue, or fails it by name.
+ * its queue, or ends it by name. How it ends, and who is told, is `request-ends.ts`.
  */
-import type { RequestErrorCode } from '../core/errors.ts';
-import { sizeOf, fromAddress, keepFrames, toAddress } from '../core/frames.ts';
-import type { Address, Frames, Instant } from '../core/machine.ts';
+import { fromAddress, keepFrames, sizeOf, toAddress } from '../core/frames.ts';
+import type { Frames, Instant } from '../core/machine.ts';
+import { lostOnTheWay } from '../core/reconciliation.ts';
 import type { Random } from '../core/retry.ts';
-import type { BrokerEvent, WorkerLossReason } from './broker-events.ts';
-import {
-  hasPartials,
-  type BrokerOutput,
-  type DispatchTag,
-  type ResultCommand,
-} from './commands.ts';
-import { decodeFailure, encodeFailure } from './error-body.ts';
-import type { PendingRequest, RequestBook } from './requests.ts';
-import type { Session, SessionTable } from './sessions.ts';
+import type { WorkerLossReason } from './broker-events.ts';
+import type { DispatchNumber, DispatchTag, HeartbeatCommand, ResultCommand } from './commands.ts';
+import { decodeFailure } from './error-body.ts';
+import { isStreamed, type RequestEnds } from './request-ends.ts';
+import { clientOf, type PendingRequest, type RequestBook } from './requests.ts';
+import { mayWork, type Dispatch, type Session, type SessionTable } from './sessions.ts';
+import { NO_FRAMES, type Voice } from './voice.ts';
+
+/** Dispatch numbers begin somewhere below. */
+const NUMBER_RANGE = 2 ** 30;
+
+/** Cancels in answer to one heartbeat: the next one names again what is left. */
+const CANCEL_LIMIT = 1000;
 
 export interface DispatcherSettings {
   readonly maxAttempts: number;
@@ -27,32 +30,32 @@ export interface DispatcherSettings {
   readonly random: Random;
 }
 
-/** How the dispatcher speaks: to peers, false if their queue is full, and to the user. */
-export interface Voice {
-  send(to: Address, command: BrokerOutput): boolean;
-  emit(event: BrokerEvent): void;
-}
-
 export class Dispatcher {
   readonly #requests: RequestBook;
   readonly #sessions: SessionTable;
+  readonly #ends: RequestEnds;
   readonly #settings: DispatcherSettings;
   readonly #voice: Voice;
   /** Tells the dispatch tags of this broker's life from those of an earlier one. */
   readonly #incarnation: string;
+  /** Where the numbers of this life begin, so that an answer to an earlier one fits none of them. */
+  readonly #firstNumber: DispatchNumber;
   #dispatches = 0;
   #isClosing = false;
 
   constructor(
     requests: RequestBook,
     sessions: SessionTable,
+    ends: RequestEnds,
     settings: DispatcherSettings,
     voice: Voice,
   ) {
     this.#requests = requests;
     this.#sessions = sessions;
+    this.#ends = ends;
     this.#settings = settings;
     this.#voice = voice;
+    this.#firstNumber = Math.floor(settings.random() * NUMBER_RANGE);
     this.#incarnation = Array.from({ length: 6 }, () =>
       String.fromCharCode(1 + Math.floor(settings.random() * 255)),
     ).join('');
@@ -72,171 +75,243 @@ export class Dispatcher {
   dispatchAll(now: Instant, service: string): void {
     if (this.#isClosing) return;
     while (this.#requests.hasQueued(service)) {
-      const session = this.#sessions.nextWaiting(service);
+      const session = this.#sessions.nextIdle(service);
       if (session === undefined) return;
-      this.#dispatch(now, session, this.#requests.takeNext(service)!);
+      this.start(now, session, this.#requests.takeNext(service)!);
     }
   }
 
-  #dispatch(now: Instant, session: Session, request: PendingRequest): void {
-    const tag = this.#nextTag();
-    this.#sessions.leaveWaiting(session);
-    const envelope = [fromAddress(tag)];
-    const { address, dialect } = session;
-    if (!this.#voice.send(address, { type: 'dispatch', dialect, envelope, body: request.body })) {
+  /** Gives a session work, if it may have some: first what waits for it alone. */
+  serve(now: Instant, session: Session): void {
+    this.#sessions.place(session);
+    if (this.#isClosing) return;
+    while (mayWork(session) && this.#requests.hasQueued(session.line)) {
+      this.start(now, session, this.#requests.takeNext(session.line)!);
+    }
+    this.dispatchAll(now, session.service);
+  }
+
+  /** Gives a request, which is in flight from now on, to a worker that may work. */
+  start(now: Instant, session: Session, request: PendingRequest): void {
+    const number = this.#firstNumber + this.#dispatches++;
+    const { address, dialect, express, running } = session;
+    const { expiresAt, key } = request;
+    const isSent = this.#voice.send(address, {
+      type: 'dispatch',
+      dialect,
+      envelope: express === undefined ? [fromAddress(this.#tagOf(number))] : NO_FRAMES,
+      body: request.body,
+      number,
+      attempt: request.attempts,
+      // Others may join it under its key, and wait for longer: then only the broker knows the time.
+      timeLeft:
+        expiresAt === Infinity || key !== undefined ? undefined : Math.ceil(expiresAt - now),
+      key,
+      headers: request.headers,
+      window: request.window,
+    });
+    if (!isSent) {
       session.writable = false;
       this.#requests.requeue(request, true);
-      return;
+      return this.#sessions.place(session);
     }
-    session.dispatch = {
-      tag,
+    const dispatch: Dispatch = {
+      session,
+      number,
       request,
+      sentAfter: express === undefined ? 0 : express.beats.sent,
       startedAt: now,
-      timeoutAt: now + this.#settings.attemptTimeout,
+      timeoutAt: express === undefined ? now + this.#settings.attemptTimeout : Infinity,
+      parts: 0,
     };
-    this.#sessions.reschedule(session);
+    running.set(number, dispatch);
+    request.dispatch = dispatch;
+    this.#sessions.place(session);
+    if (express === undefined) this.#sessions.reschedule(session);
   }
 
-  #nextTag(): DispatchTag {
-    const number = this.#dispatches++;
+  #tagOf(number: DispatchNumber): DispatchTag {
     return this.#incarnation + number.toString(36);
   }
 
-  /** A result came in `session`: it counts only for what the session was last given. */
+  // Results
+
+  /** A result came in `session`: it counts only for what the session was given and has not answered. */
   settle(now: Instant, session: Session, command: ResultCommand): void {
-    const { dispatch } = session;
-    if (dispatch === undefined || !isFor(dispatch.tag, command.envelope)) {
+    const dispatch = this.#dispatchFor(session, command);
+    if (dispatch === undefined) {
       this.#voice.emit({ type: 'replyRefused', worker: session.address, reason: 'stale' });
       return;
     }
-    const request = heldBy(session);
-    if (!command.final && isWithoutReader(request)) {
-      // It may go on for ever. Disconnected, a worker stops what it does and comes back.
-      return this.endSession(now, session, 'requestEnded');
-    }
-    if (command.final) {
-      session.dispatch = undefined;
-      this.#sessions.await(session);
-    } else dispatch.timeoutAt = now + this.#settings.attemptTimeout;
-    this.#sessions.reschedule(session);
-    if (request === undefined)
-      this.#voice.emit({ type: 'replyRefused', worker: session.address, reason: 'requestEnded' });
-    else if (command.final) this.#finish(session, request, command.body);
-    else this.#passPartial(session, request, command.body);
-    if (command.final) this.dispatchAll(now, session.service);
-  }
-
-  #finish(session: Session, request: PendingRequest, body: Frames): void {
-    const { client, dialect, service, partials } = request;
-    // A failure stands for the whole: joined to the parts it would look like an ordinary reply.
-    const stands = partials.length === 0 || decodeFailure(body) !== undefined;
-    const whole = stands ? body : [...partials, ...body];
-    this.#requests.end(request, 'replied');
-    if (this.#voice.send(client, { type: 'reply', dialect, service, body: whole, final: true }))
-      return;
-    this.#voice.emit({ type: 'replyRefused', worker: session.address, reason: 'clientQueueFull' });
-  }
-
-  #passPartial(session: Session, request: PendingRequest, body: Frames): void {
-    const { client, dialect, service } = request;
-    if (!hasPartials(dialect)) {
-      request.partialBytes += sizeOf(body);
-      if (request.partialBytes <= this.#settings.replyBufferBytes) {
-        request.partials.push(...keepFrames(body));
-        return;
+    const { request } = dispatch;
+    const isWhole = session.express === undefined || command.sequence === dispatch.parts;
+    if (!command.final) this.#settlePart(now, session, dispatch, command, isWhole);
+    else {
+      session.running.delete(dispatch.number);
+      if (request.state !== 'inFlight') this.#refuse(session, 'requestEnded');
+      else if (isWhole) this.#conclude(now, request, command);
+      else {
+        this.#refuse(session, 'incomplete');
+        this.recover(now, request, false);
       }
-      const limit = this.#settings.replyBufferBytes;
-      const message = `the partial replies exceed ${limit} bytes; a client of MDP 0.2 gets them one by one`;
-      this.fail(request, 'failed', 'ERR_REPLY_TOO_LARGE', message);
-      return;
+      this.serve(now, session);
+      if (session.express === undefined) this.#sessions.reschedule(session);
     }
-    request.partialSent = true;
-    if (this.#voice.send(client, { type: 'reply', dialect, service, body, final: false })) return;
-    // A reply with a hole in it must not look whole.
-    this.#voice.emit({ type: 'replyRefused', worker: session.address, reason: 'clientQueueFull' });
-    this.fail(request, 'failed', 'ERR_STREAM_OVERFLOW', 'the client reads too slowly');
+  }
+
+  #dispatchFor(session: Session, command: ResultCommand): Dispatch | undefined {
+    const { running } = session;
+    if (session.express !== undefined) return running.get(command.number ?? -1);
+    const [dispatch] = running.values();
+    if (dispatch === undefined || command.envelope.length !== 1) return undefined;
+    const isIt = toAddress(command.envelope[0]!) === this.#tagOf(dispatch.number);
+    return isIt ? dispatch : undefined;
+  }
+
+  #settlePart(
+    now: Instant,
+    session: Session,
+    dispatch: Dispatch,
+    { body }: ResultCommand,
+    isWhole: boolean,
+  ): void {
+    const { request } = dispatch;
+    if (session.express === undefined) {
+      dispatch.timeoutAt = now + this.#settings.attemptTimeout;
+      this.#sessions.reschedule(session);
+    }
+    if (isWithoutReader(request)) return this.#stopStream(now, session, dispatch);
+    if (!isWhole) {
+      this.#refuse(session, 'incomplete');
+      const message = 'a part of the reply was lost on its way to the broker';
+      return this.#ends.fail(now, request, 'failed', 'ERR_WORKER_LOST', message);
+    }
+    dispatch.parts++;
+    if (isStreamed(request)) this.#ends.passPart(now, request, body);
+    else this.#keepPart(now, request, body);
+  }
+
+  /** It may go on for ever. Disconnected, a stock worker stops what it does and comes back. */
+  #stopStream(now: Instant, session: Session, { request, number }: Dispatch): void {
+    if (session.express === undefined) return this.endSession(now, session, 'requestEnded');
+    if (request.state === 'inFlight') return this.#ends.cancel(now, request);
+    this.#voice.send(session.address, { type: 'cancel', dialect: 'express', number });
+  }
+
+  /** The client takes a whole reply. */
+  #keepPart(now: Instant, request: PendingRequest, body: Frames): void {
+    request.partialBytes += sizeOf(body);
+    const limit = this.#settings.replyBufferBytes;
+    if (request.partialBytes <= limit) (request.partials ??= []).push(...keepFrames(body));
+    else {
+      const message = `the partial replies exceed ${limit} bytes: use stream(), which gets them one by one`;
+      this.#ends.fail(now, request, 'failed', 'ERR_REPLY_TOO_LARGE', message);
+    }
+  }
+
+  #conclude(now: Instant, request: PendingRequest, command: ResultCommand): void {
+    const { body } = command;
+    const failure = command.failure ?? decodeFailure(body);
+    // A failure stands for the whole: joined to the parts it would look like an ordinary reply.
+    const stands = request.partials === undefined || failure !== undefined;
+    this.#ends.reply(now, request, {
+      body: stands ? body : [...request.partials!, ...body],
+      failure,
+    });
+  }
+
+  // Losses
+
+  /** What a heartbeat of an express worker says: what never arrived there, and what it works on in vain. */
+  reconcile(
+    now: Instant,
+    session: Session,
+    { beat = 0, echo = 0, held = [] }: HeartbeatCommand,
+  ): void {
+    const { express, running, address, service } = session;
+    if (express === undefined) return;
+    express.named = new Set(held);
+    const lost = lostOnTheWay(express.beats, { beat, echo, held }, running.values());
+    for (const { number, request } of Array.from(lost)) {
+      running.delete(number);
+      this.#voice.emit({ type: 'dispatchLost', worker: address, service });
+      if (request.state === 'inFlight') this.recover(now, request, false);
+    }
+    let cancels = 0;
+    for (const number of held) {
+      const request = running.get(number)?.request;
+      if (request?.state !== 'inFlight' && cancels++ < CANCEL_LIMIT) {
+        this.#voice.send(address, { type: 'cancel', dialect: 'express', number });
+      }
+    }
+    this.serve(now, session);
+  }
+
+  /** The worker has not started this and gives it back: that costs no attempt. */
+  handBack(now: Instant, session: Session, number: DispatchNumber): void {
+    const { running, address, service } = session;
+    const request = running.get(number)?.request;
+    if (!running.delete(number)) return;
+    this.#voice.emit({ type: 'requestHandedBack', worker: address, service });
+    if (request?.state === 'inFlight') this.recover(now, request, true);
+    this.serve(now, session);
   }
 
   /** Ends a session, tells the worker unless it knows, and settles what it held. */
   endSession(now: Instant, session: Session, reason: WorkerLossReason): void {
-    const { address, service, dialect, dispatch } = session;
-    const request = heldBy(session);
+    const { address, service, dialect, line, express } = session;
+    const dispatches = [...session.running.values()];
+    const held = dispatches.some(({ request }) => request.state === 'inFlight');
     this.#sessions.remove(session);
-    session.dispatch = undefined;
-    this.#voice.emit({
-      type: 'workerLost',
-      worker: address,
-      service,
-      reason,
-      held: request !== undefined,
-    });
-    if (reason !== 'disconnected' && reason !== 'gone') {
+    session.running.clear();
+    this.#voice.emit({ type: 'workerLost', worker: address, service, reason, held });
+    // What replaced it is at the same address and must not hear of the end.
+    if (reason !== 'disconnected' && reason !== 'gone' && reason !== 'replaced') {
       this.#voice.send(address, { type: 'disconnect', dialect });
     }
-    // In the very turn of the dispatch nothing has left yet: the worker cannot have started.
-    const unstarted = reason === 'disconnected' && dispatch?.startedAt === now;
-    if (request !== undefined) this.#recover(now, request, unstarted);
+    for (const { request, number, startedAt } of dispatches) {
+      // In the very turn of the dispatch nothing has left yet: the worker cannot have started. One of
+      // express says last what it has started, and then goodbye.
+      const isOnTheWay = express === undefined ? startedAt === now : !express.named.has(number);
+      const unstarted = reason === 'disconnected' && isOnTheWay;
+      if (request.state === 'inFlight') this.recover(now, request, unstarted);
+    }
+    for (;;) {
+      const request = this.#requests.takeNext(line);
+      if (request === undefined) break;
+      this.recover(now, request, true);
+    }
   }
 
-  /** The worker of `request` is lost. */
-  #recover(now: Instant, request: PendingRequest, unstarted: boolean): void {
-    const { service, client, attempts, body } = request;
-    if (request.partialSent) {
-      const message = 'the worker was lost after a part of the reply had been sent';
-      return this.fail(request, 'failed', 'ERR_WORKER_LOST', message);
+  /** The worker of `request` is lost, or has not started it. */
+  recover(now: Instant, request: PendingRequest, unstarted: boolean): void {
+    const { service, attempts } = request;
+    // Whoever had it has no more to do with it, and is not told how it ends.
+    request.dispatch = undefined;
+    if (request.partialsSent > 0 || request.broadcast !== undefined) {
+      const message =
+        request.broadcast === undefined
+          ? 'the worker was lost after a part of the reply had been sent'
+          : 'the worker was lost before it answered';
+      return this.#ends.fail(now, request, 'failed', 'ERR_WORKER_LOST', message);
     }
-    if (this.#isClosing) return this.failAsClosing(request);
-    if (request.orphaned) return this.cancel(request);
+    if (this.#isClosing) return this.#ends.failAsClosing(now, request, !unstarted);
+    if (request.orphaned) return this.#ends.cancel(now, request);
     if (attempts >= this.#settings.maxAttempts && !unstarted) {
-      this.#voice.emit({ type: 'deadLetter', service, client, attempts, body });
-      const message = `the request cost ${attempts} workers and is given up`;
-      return this.fail(request, 'failed', 'ERR_ATTEMPTS_EXHAUSTED', message);
+      const letter = this.#ends.bury(now, request);
+      return letter === undefined ? undefined : this.dispatchAll(now, letter);
     }
     this.#requests.requeue(request, unstarted);
-    this.#voice.emit({ type: 'requestRequeued', service, client, attempts });
+    this.#voice.emit({ type: 'requestRequeued', service, client: clientOf(request), attempts });
     this.dispatchAll(now, service);
   }
 
-  /** The broker goes before a worker replied. */
-  failAsClosing(request: PendingRequest): void {
-    this.fail(request, 'failed', 'ERR_BROKER_CLOSING', 'the broker closed before a worker replied');
+  #refuse(session: Session, reason: 'requestEnded' | 'incomplete'): void {
+    this.#voice.emit({ type: 'replyRefused', worker: session.address, reason });
   }
-
-  /** Nobody wants the reply any more. */
-  cancel(request: PendingRequest): void {
-    this.#voice.emit({
-      type: 'requestCancelled',
-      service: request.service,
-      client: request.client,
-    });
-    this.#requests.end(request, 'cancelled');
-  }
-
-  /** Ends a request with an error body. A worker that still holds it is waited for, but not heard. */
-  fail(
-    request: PendingRequest,
-    how: 'failed' | 'expired',
-    code: RequestErrorCode,
-    message: string,
-  ): void {
-    this.#requests.end(request, how);
-    const { client, dialect, service } = request;
-    const body = encodeFailure({ code, message });
-    this.#voice.send(client, { type: 'reply', dialect, service, body, final: true });
-  }
-}
-
-/** The request a worker has, unless it ended without the worker's reply. */
-export function heldBy(session: Session): PendingRequest | undefined {
-  const request = session.dispatch?.request;
-  return request?.state === 'inFlight' ? request : undefined;
-}
-
-function isFor(tag: DispatchTag, envelope: Frames): boolean {
-  return envelope.length === 1 && toAddress(envelope[0]!) === tag;
 }
 
 /** True if nobody reads the parts of this reply: it has ended, or its client left in mid-stream. */
-function isWithoutReader(request: PendingRequest | undefined): boolean {
-  return request === undefined || (request.orphaned && hasPartials(request.dialect));
+function isWithoutReader(request: PendingRequest): boolean {
+  return request.state !== 'inFlight' || (request.orphaned && isStreamed(request));
 }

@@ -6,18 +6,13 @@
 import { REQUEST_ERROR_CODES, type RequestErrorCode } from '../core/errors.ts';
 import { decodeStrictText, encodeText, equalBytes } from '../core/frames.ts';
 import type { Frames } from '../core/machine.ts';
+import type { Failure } from './commands.ts';
 
 /** 16 bytes: NUL, which no text body begins with, the name, and the format's version. */
 const MARKER = encodeText('\0UNSINKABLE-ERR1');
 
 /** What of a message is sent: an error is not a way to ship megabytes. */
 const MESSAGE_LIMIT = 4096;
-
-/** A failure as it travels. */
-export interface Failure {
-  readonly code: RequestErrorCode;
-  readonly message: string;
-}
 
 const CODES: ReadonlySet<string> = new Set(REQUEST_ERROR_CODES);
 

@@ -51,8 +51,17 @@ export class LanePool<Request> {
     return this.state.free.length > 0 && this.state.endpoints.length > 0;
   }
 
+  get endpoints(): readonly string[] {
+    return this.state.endpoints;
+  }
+
   addEndpoints(endpoints: readonly string[]): void {
     this.state.endpoints.push(...endpoints);
+  }
+
+  /** Somebody was heard there: what is connected next goes to this endpoint. */
+  prefer(endpoint: number): void {
+    this.state.endpoint = endpoint;
   }
 
   of(port: LanePort): Lane<Request> | undefined {
@@ -75,11 +84,6 @@ export class LanePool<Request> {
     return lane;
   }
 
-  /** The lane gave an answer: its endpoint is a good one. */
-  answered(lane: Lane<Request>): void {
-    this.state.endpoint = lane.endpoint;
-  }
-
   /** All that was asked on it is answered: it is as good as new. */
   release(lane: Lane<Request>): void {
     lane.request = undefined;
@@ -98,10 +102,12 @@ export class LanePool<Request> {
     }
   }
 
-  closeAll(): void {
+  /** Closes the sockets on which nothing is outstanding. */
+  closeIdle(): void {
     for (const lane of this.state.lanes) {
-      if (lane.isOpen) this.#sockets.close(lane.port);
+      if (!lane.isOpen || lane.request !== undefined) continue;
       lane.isOpen = false;
+      this.#sockets.close(lane.port);
     }
   }
 }

@@ -1,7 +1,10 @@
 /** Options of the Majordomo classes: what they mean, their defaults, and where those come from. */
 import { count, milliseconds, oneOf, such, type Rule, type Rules } from '../core/options.ts';
 import type { Logger } from '../core/logger.ts';
+import { CODEC_NAMES, type CodecName } from './body-codec.ts';
 import type { Dialect } from './commands.ts';
+import type { Headers } from './headers.ts';
+import { isName } from './service-name.ts';
 
 /** Heartbeats: both sides of a link should agree on them, as neither RFC negotiates. */
 export interface HeartbeatOptions {
@@ -38,8 +41,26 @@ export interface BrokerOptions extends HeartbeatOptions, CommonOptions {
   readonly queueBytes?: number | undefined;
   /** Workers registered at a time. More are told to disconnect. Default 16,384. */
   readonly workerLimit?: number | undefined;
-  /** Bytes of partial replies collected for a client of 0.1, which has no partials. Default 16 MiB. */
+  /** Clients of express with a session at a time. More are told to disconnect. Default 65,536. */
+  readonly clientLimit?: number | undefined;
+  /** Bytes of partial replies collected for a client that wants a whole one. Default 16 MiB. */
   readonly replyBufferBytes?: number | undefined;
+  /** Milliseconds of waiting that one step of a request's priority is worth. Default 1,000. */
+  readonly priorityAgeing?: number | undefined;
+  /** Milliseconds for which a reply is kept under its idempotency key. Default 300,000. */
+  readonly idempotencyTtl?: number | undefined;
+  /** Bytes of all kept replies, oldest first out. Default 64 MiB. */
+  readonly idempotencyBytes?: number | undefined;
+  /**
+   * The service that gets dead letters as requests, with the headers `service` and `attempts`.
+   * Default '': none, only the event `deadLetter`.
+   */
+  readonly deadLetterService?: string | undefined;
+  /**
+   * Milliseconds an express client may be away after its link broke before its requests are cancelled.
+   * Its socket reconnects within 10 ms on a fast network. Default 100.
+   */
+  readonly clientGrace?: number | undefined;
   /**
    * Milliseconds between the notice that a link broke and what follows from it: a TCP reset of a
    * living peer gives the same notice as its death. Default 30.
@@ -47,36 +68,49 @@ export interface BrokerOptions extends HeartbeatOptions, CommonOptions {
   readonly noticeGrace?: number | undefined;
 }
 
-/** `auto` tries 0.2 and falls back to 0.1 for a broker that does not answer to it. */
+/** `auto` speaks express with a broker of ours, 0.2 with others, and 0.1 if they do not answer to it. */
 export type WorkerProtocol = 'auto' | Dialect;
 
 export interface WorkerOptions extends HeartbeatOptions, CommonOptions {
-  /** Default `auto`: 0.2, and 0.1 with a broker that does not answer to it. */
+  /** Default `auto`: express, or what a broker that is not ours answers to. */
   readonly protocol?: WorkerProtocol | undefined;
-  /** Requests handled at a time, each over a session of its own: stock MDP has no credit. Default 1. */
+  /**
+   * Requests handled at a time. Over stock MDP, which has no credit, each has a session of its own.
+   * Default 1.
+   */
   readonly concurrency?: number | undefined;
+  /** How the values of requests and replies are written. The client's has to be the same. Default `bytes`. */
+  readonly codec?: CodecName | undefined;
+  /**
+   * Whether a thread beside this one tells a broker of express that the process lives while a handler
+   * blocks the event loop. One thread serves all workers of a process. Default true.
+   */
+  readonly beacon?: boolean | undefined;
   /** Milliseconds before the first reconnect; doubles up to `reconnectLimit`, with jitter. Default 100. */
   readonly reconnectInterval?: number | undefined;
   /** Milliseconds that no reconnect waits longer than. Default 5,000. */
   readonly reconnectLimit?: number | undefined;
-  /** Bytes of partials kept for the one reply of a 0.1 session, which has no partials. Default 16 MiB. */
+  /**
+   * Bytes of parts of one reply that may wait: over express for a slow reader, over 0.1, which has no
+   * partials, for the end of the reply. Default 16 MiB.
+   */
   readonly replyBufferBytes?: number | undefined;
 }
 
-/** `auto` asks in the dialect a call needs: 0.2 for `stream`, 0.1 otherwise. */
+/** `auto` asks the broker whether it speaks express, and speaks stock MDP if it does not. */
 export type ClientProtocol = 'auto' | Dialect;
 
-export interface ClientOptions extends CommonOptions {
-  /** Default `auto`: 0.2 for `stream`, 0.1 otherwise. */
+export interface ClientOptions extends HeartbeatOptions, CommonOptions {
+  /** Default `auto`: express, and with a broker that does not speak it 0.2 for `stream`, 0.1 otherwise. */
   readonly protocol?: ClientProtocol | undefined;
   /** Milliseconds for a whole request, with all its retries. Default 30,000. */
   readonly timeout?: number | undefined;
   /**
-   * Milliseconds for one try: a handler that takes longer is run again. Default: `timeout` shared out
-   * evenly over `retries` + 1 tries.
+   * Milliseconds for one try: a handler that takes longer is run again. Default: in express none, as
+   * heartbeats find what is lost; in stock MDP `timeout` shared out evenly over `retries` + 1 tries.
    */
   readonly attemptTimeout?: number | undefined;
-  /** How often a request is tried again on a new socket. Default 3. */
+  /** How often a request that was lost is tried again. Default 3. */
   readonly retries?: number | undefined;
   /** Milliseconds before the first retry; doubles up to `backoffLimit`, with jitter. Default 50. */
   readonly backoff?: number | undefined;
@@ -87,14 +121,23 @@ export interface ClientOptions extends CommonOptions {
    * died lost the request, one that lives may still reply. Default 1,000.
    */
   readonly noticeGrace?: number | undefined;
-  /** Requests in flight, each on a socket of its own: stock MDP has no ids. Default 32, at most 256. */
+  /** In express: requests in flight. Default 10,000. */
+  readonly inFlightLimit?: number | undefined;
+  /** In stock MDP: the same, each on a socket of its own, as there are no ids. Default 32, at most 256. */
   readonly lanes?: number | undefined;
-  /** Requests that wait for a lane. More are refused with `ERR_QUEUE_FULL`. Default 10,000. */
+  /** Requests that wait to be sent. More are refused with `ERR_QUEUE_FULL`. Default 10,000. */
   readonly queueLimit?: number | undefined;
-  /** Bytes of the bodies of these requests. Default 64 MiB. */
+  /** Bytes of the bodies of these requests. One larger request waits alone. Default 64 MiB. */
   readonly queueBytes?: number | undefined;
   /** Bytes of partials that a slow reader of `stream` may leave unread. Default 16 MiB. */
   readonly streamBufferBytes?: number | undefined;
+  /**
+   * In express: bytes of partials that may be under way to a reader of `stream`. What is beyond waits in
+   * the worker. Default 256 KiB.
+   */
+  readonly streamWindow?: number | undefined;
+  /** How the values of these services are written. Default: none, bodies are text or bytes. */
+  readonly codecs?: Readonly<Record<string, CodecName>> | undefined;
 }
 
 /** What one request may set for itself. */
@@ -103,10 +146,39 @@ export interface RequestOptions {
   readonly timeout?: number | undefined;
   /** Milliseconds for one try. Default: the client's. */
   readonly attemptTimeout?: number | undefined;
-  /** How often it is tried again on a new socket. Default: the client's. */
+  /** How often it is tried again if it was lost. Default: the client's. */
   readonly retries?: number | undefined;
   /** Aborting it cancels the request. */
   readonly signal?: AbortSignal | undefined;
+  /** How the body is written, and the reply read. Default: what `codecs` says of the service. */
+  readonly codec?: CodecName | undefined;
+  /**
+   * Needs express. Requests of one key, 1 to 255 bytes of text, run once within the service: while the
+   * broker remembers it, another one gets the same reply.
+   */
+  readonly idempotencyKey?: string | undefined;
+  /** 0 to 9, higher goes first; waiting makes up for it. Ignored in stock MDP. Default 0. */
+  readonly priority?: number | undefined;
+  /** Metadata for the handler, at most 64 KiB. Not carried in stock MDP. */
+  readonly headers?: Headers | undefined;
+  /** Needs express. Fails at once with `ERR_NO_SERVICE` if no worker is there. Default false. */
+  readonly failFast?: boolean | undefined;
+}
+
+/** What `broadcast` may be told: it has one execution for each worker, so no idempotency key. */
+export type BroadcastOptions = Omit<RequestOptions, 'idempotencyKey'>;
+
+/** What `map` may be told, for each request and beside. One idempotency key cannot be for them all. */
+export interface MapOptions extends Omit<RequestOptions, 'idempotencyKey'> {
+  /** Requests under way, and results not yet taken, at a time. Default 16. */
+  readonly concurrency?: number | undefined;
+  /** Results in the order of the inputs; otherwise as they come. Default true. */
+  readonly ordered?: boolean | undefined;
+  /**
+   * `throw`: the first request that fails ends the map. `yield`: its `RequestError` is its result, and
+   * the others go on. Default `throw`.
+   */
+  readonly failures?: 'throw' | 'yield' | undefined;
 }
 
 const MiB = 1024 * 1024;
@@ -137,29 +209,43 @@ export const brokerRules = {
   queueLimit: count(10_000),
   queueBytes: count(256 * MiB),
   workerLimit: count(16_384),
+  clientLimit: count(65_536),
   replyBufferBytes: count(16 * MiB),
+  priorityAgeing: milliseconds(1000),
+  idempotencyTtl: milliseconds(300_000, 1, true),
+  idempotencyBytes: count(64 * MiB, 0),
+  deadLetterService: such(
+    '',
+    'the name of a service, at most 255 bytes, or an empty text',
+    (value) => typeof value === 'string' && Buffer.byteLength(value) <= 255,
+  ),
+  clientGrace: milliseconds(100, 0),
   noticeGrace: milliseconds(30, 0),
 } satisfies Rules<BrokerOptions>;
 
 export const workerRules = {
   ...heartbeatRules,
   ...commonRules,
-  protocol: oneOf<WorkerProtocol>('auto', ['auto', 'mdp0.1', 'mdp0.2']),
+  protocol: oneOf<WorkerProtocol>('auto', ['auto', 'mdp0.1', 'mdp0.2', 'express']),
   concurrency: count(1),
+  codec: oneOf<CodecName>('bytes', CODEC_NAMES),
+  beacon: such(true, 'true or false', (value) => typeof value === 'boolean'),
   reconnectInterval: milliseconds(100),
   reconnectLimit: milliseconds(5000),
   replyBufferBytes: count(16 * MiB),
 } satisfies Rules<WorkerOptions>;
 
 export const clientRules = {
+  ...heartbeatRules,
   ...commonRules,
-  protocol: oneOf<ClientProtocol>('auto', ['auto', 'mdp0.1', 'mdp0.2']),
+  protocol: oneOf<ClientProtocol>('auto', ['auto', 'express', 'mdp0.1', 'mdp0.2']),
   timeout: milliseconds(30_000, 1, true),
   attemptTimeout: optionalMilliseconds,
   retries: count(3, 0),
   backoff: milliseconds(50),
   backoffLimit: milliseconds(2000),
   noticeGrace: milliseconds(1000, 0),
+  inFlightLimit: count(10_000),
   lanes: such(
     32,
     'a whole number from 1 to 256',
@@ -168,8 +254,15 @@ export const clientRules = {
   queueLimit: count(10_000),
   queueBytes: count(64 * MiB),
   streamBufferBytes: count(16 * MiB),
+  streamWindow: count(256 * 1024),
+  codecs: such<Readonly<Record<string, CodecName>>>(
+    {},
+    `an object from services to ${CODEC_NAMES.map((name) => `'${name}'`).join(', ')}`,
+    (value) => isRecord(value) && Object.values(value).every((name) => isCodecName(name)),
+  ),
 } satisfies Rules<ClientOptions>;
 
+/** Left out, all of them are the client's or none: there is nothing to complete. */
 export const requestRules = {
   timeout: such<number | undefined>(undefined, 'milliseconds, 1 or more, or Infinity', (value) =>
     milliseconds(1, 1, true).accepts(value),
@@ -183,7 +276,47 @@ export const requestRules = {
     'an AbortSignal',
     (value) => value instanceof AbortSignal,
   ),
+  codec: such<CodecName | undefined>(
+    undefined,
+    `one of ${CODEC_NAMES.map((name) => `'${name}'`).join(', ')}`,
+    isCodecName,
+  ),
+  idempotencyKey: such<string | undefined>(undefined, 'text of 1 to 255 bytes', isName),
+  priority: such<number | undefined>(
+    undefined,
+    'a whole number from 0 to 9',
+    (value) => count(0, 0).accepts(value) && Number(value) <= 9,
+  ),
+  headers: such<Headers | undefined>(
+    undefined,
+    'an object of texts',
+    (value) => isRecord(value) && Object.values(value).every((text) => typeof text === 'string'),
+  ),
+  failFast: such<boolean | undefined>(
+    undefined,
+    'true or false',
+    (value) => typeof value === 'boolean',
+  ),
 } satisfies Rules<RequestOptions>;
+
+const { idempotencyKey: _ofOneRequest, ...requestRulesWithoutKey } = requestRules;
+
+export const broadcastRules = requestRulesWithoutKey satisfies Rules<BroadcastOptions>;
+
+export const mapRules = {
+  ...requestRulesWithoutKey,
+  concurrency: count(16),
+  ordered: such(true, 'true or false', (value) => typeof value === 'boolean'),
+  failures: oneOf<'throw' | 'yield'>('throw', ['throw', 'yield']),
+} satisfies Rules<MapOptions>;
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isCodecName(value: unknown): value is CodecName {
+  return (CODEC_NAMES as readonly unknown[]).includes(value);
+}
 
 function isLogger(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;

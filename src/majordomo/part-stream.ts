@@ -5,22 +5,26 @@ import type { Reply } from './payload.ts';
 
 export class PartStream implements AsyncIterable<Reply> {
   readonly #limit: number;
+  readonly #onTaken: ((bytes: number) => void) | undefined;
   readonly #parts: Reply[] = [];
   #bytes = 0;
   #end: 'open' | 'finished' | RequestError = 'open';
   #wake: (() => void) | undefined;
 
-  /** @param limit bytes that may lie unread */
-  constructor(limit: number) {
+  /**
+   * @param limit bytes that may lie unread; one part more, of any size, still passes
+   * @param onTaken is told how many bytes the reader has just taken
+   */
+  constructor(limit: number, onTaken?: (bytes: number) => void) {
     this.#limit = limit;
+    this.#onTaken = onTaken;
   }
 
   /** False if the reader has fallen too far behind. */
   push(part: Reply): boolean {
     if (this.#end !== 'open') return true;
-    const bytes = sizeOf(part.body);
-    if (this.#parts.length > 0 && this.#bytes + bytes > this.#limit) return false;
-    this.#bytes += bytes;
+    if (this.#bytes >= this.#limit) return false;
+    this.#bytes += sizeOf(part.body);
     this.#parts.push(part);
     this.#wakeReader();
     return true;
@@ -45,7 +49,9 @@ export class PartStream implements AsyncIterable<Reply> {
     for (;;) {
       const part = this.#parts.shift();
       if (part !== undefined) {
-        this.#bytes -= sizeOf(part.body);
+        const bytes = sizeOf(part.body);
+        this.#bytes -= bytes;
+        this.#onTaken?.(bytes);
         yield part;
       } else if (this.#end === 'finished') return;
       else if (this.#end !== 'open') throw this.#end;

@@ -1,13 +1,17 @@
-/** A body with the readings of fetch's Response: `text()`, `json()`, `bytes()`. */
+/** A body with the readings of fetch's Response: `text()`, `json()`, `bytes()`, and `value()`. */
 import { byteLength, decodeText } from '../core/frames.ts';
 import type { Frames } from '../core/machine.ts';
+import { bodyCodecs, type BodyCodec } from './body-codec.ts';
 
 export class Payload {
   /** The frames as they travelled. */
   readonly body: Frames;
 
-  constructor(body: Frames) {
+  readonly #codec: BodyCodec;
+
+  constructor(body: Frames, codec: BodyCodec = bodyCodecs.bytes) {
     this.body = body;
+    this.#codec = codec;
   }
 
   /** All frames joined; a single frame is not copied. */
@@ -31,6 +35,15 @@ export class Payload {
   json<Value = unknown>(): Value {
     return JSON.parse(this.text()) as Value;
   }
+
+  /**
+   * What the service's codec makes of it; without one, the bytes, or an array of several frames.
+   * Big typed arrays are views on the received frames.
+   * @throws SyntaxError if the body was not written so
+   */
+  value<Value = unknown>(): Value {
+    return this.#codec.decode(this.body) as Value;
+  }
 }
 
 /** A reply, or one part of it. */
@@ -39,8 +52,8 @@ export class Reply extends Payload {
   /** False for a part with more to come. */
   readonly final: boolean;
 
-  constructor(service: string, body: Frames, final: boolean) {
-    super(body);
+  constructor(service: string, body: Frames, final: boolean, codec?: BodyCodec) {
+    super(body, codec);
     this.service = service;
     this.final = final;
   }

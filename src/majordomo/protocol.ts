@@ -1,5 +1,5 @@
 /**
- * What is on the wire: 7/MDP (0.1) and 18/MDP (0.2).
+ * What is on the wire: 7/MDP (0.1) and 18/MDP (0.2), and beside them express.
  *
  *   0.1  client REQUEST, REPLY   '' MDPC01 service body…
  *        worker                  '' MDPW01 number …
@@ -7,7 +7,8 @@
  *        worker                  MDPW02 number …
  *
  * Both are one grammar with another prefix and other numbers: that is the table below. Decoding is
- * total: whatever the bytes, the result is one command or the reason why not.
+ * total: whatever the bytes, the result is one command or the reason why not. A message that begins
+ * with the tag of express is a pack of commands: see `express-codec.ts`.
  */
 import type { Codec, Outgoing } from '../core/codec.ts';
 import { sizeOf, decodeStrictText, EMPTY_FRAME, encodeText, equalBytes } from '../core/frames.ts';
@@ -18,26 +19,32 @@ import type {
   ClientInput,
   ClientOutput,
   Command,
-  Dialect,
+  ReplyCommand,
   RequestCommand,
+  StockDialect,
   WorkerInput,
   WorkerOutput,
 } from './commands.ts';
+import * as express from './express-codec.ts';
+import { FRAME_LIMIT } from './express-format.ts';
 
 /** A service name is 1 to this many bytes of UTF-8. */
 export const SERVICE_NAME_LIMIT = 255;
 
 /** Frames of one message: more are refused, as each costs far more memory than it has bytes. */
-export const FRAME_LIMIT = 4096;
+export { FRAME_LIMIT };
 
 /** Bytes that a message costs beside its frames, so that empty messages are not free to queue. */
 const MESSAGE_OVERHEAD = 64;
+
+/** The commands that stock MDP has. */
+type StockCommand = Exclude<Command, { readonly dialect: 'express' }>;
 
 type WorkerVerb = 'ready' | 'dispatch' | 'partial' | 'final' | 'heartbeat' | 'disconnect';
 type ClientVerb = 'request' | 'partial' | 'final';
 
 interface Grammar {
-  readonly dialect: Dialect;
+  readonly dialect: StockDialect;
   /** 0.1 has an empty frame in front, so that REQ sockets can take part. */
   readonly delimited: boolean;
   readonly client: Uint8Array;
@@ -48,7 +55,7 @@ interface Grammar {
   readonly workerNumbers: Readonly<Record<WorkerVerb, number>>;
 }
 
-const GRAMMARS: Readonly<Record<Dialect, Grammar>> = {
+const GRAMMARS: Readonly<Record<StockDialect, Grammar>> = {
   'mdp0.1': {
     dialect: 'mdp0.1',
     delimited: true,
@@ -67,22 +74,35 @@ const GRAMMARS: Readonly<Record<Dialect, Grammar>> = {
   },
 };
 
+/** The port on which a worker asks, as a client of 0.1, whether the broker speaks express. */
+const PROBE = 'probe';
+
 /** The codec of a broker, whose one socket speaks every dialect. */
 export const brokerCodec: Codec<string, BrokerInput, BrokerOutput> = {
-  decode: (_port, frames, deliver) => deliverOr(decodeForBroker(frames), deliver),
-  encode: (_port, command) => encode(command),
+  decode: (_port, frames, deliver) =>
+    express.isExpress(frames)
+      ? express.decodeForBroker(frames, deliver)
+      : deliverOr(decodeForBroker(frames), deliver),
+  encode: (_port, command, open) => encode(command, open),
 };
 
 /** The codec of a worker. */
 export const workerCodec: Codec<string, WorkerInput, WorkerOutput> = {
-  decode: (_port, frames, deliver) => deliverOr(decodeForWorker(frames), deliver),
-  encode: (_port, command) => encode(command),
+  decode: (port, frames, deliver) => {
+    if (express.isExpress(frames)) return express.decodeForWorker(frames, deliver);
+    const decoded = port === PROBE ? decodeForClient(frames) : decodeForWorker(frames);
+    return deliverOr(decoded, deliver);
+  },
+  encode: (_port, command, open) => encode(command, open),
 };
 
 /** The codec of a client. */
 export const clientCodec: Codec<string, ClientInput, ClientOutput> = {
-  decode: (_port, frames, deliver) => deliverOr(decodeForClient(frames), deliver),
-  encode: (_port, command) => encode(command),
+  decode: (_port, frames, deliver) =>
+    express.isExpress(frames)
+      ? express.decodeForClient(frames, deliver)
+      : deliverOr(decodeForClient(frames), deliver),
+  encode: (_port, command, open) => encode(command, open),
 };
 
 function deliverOr<Input extends Command>(
@@ -94,13 +114,14 @@ function deliverOr<Input extends Command>(
   return undefined;
 }
 
-/** Encodes one command as one message. */
-export function encode(command: Command): Outgoing {
+/** Encodes one command: in express into the open message, in other dialects as one of its own. */
+export function encode(command: Command, open?: Outgoing): Outgoing {
+  if (command.dialect === 'express') return express.encode(command, open);
   const frames = framesFor(command, GRAMMARS[command.dialect]);
   return { frames, bytes: sizeOf(frames) + MESSAGE_OVERHEAD };
 }
 
-function framesFor(command: Command, grammar: Grammar): Frames {
+function framesFor(command: StockCommand, grammar: Grammar): Frames {
   switch (command.type) {
     case 'request':
       return [...clientHead(grammar, 'request'), encodeText(command.service), ...command.body];
@@ -218,7 +239,7 @@ function decodeForWorker(frames: Frames): WorkerInput | string {
   }
 }
 
-function decodeForClient(frames: Frames): ClientInput | string {
+function decodeForClient(frames: Frames): ReplyCommand | string {
   const head = readHead(frames);
   if (typeof head === 'string') return head;
   if (head.side !== 'client') return 'a worker command, but this is a client';
@@ -243,9 +264,9 @@ function withEnvelope<Type extends 'dispatch' | 'result'>(
   frames: Frames,
   from: number,
   type: Type,
-  dialect: Dialect,
+  dialect: StockDialect,
   final: boolean,
-): { type: Type; dialect: Dialect; envelope: Frames; body: Frames; final: boolean } | string {
+): { type: Type; dialect: StockDialect; envelope: Frames; body: Frames; final: boolean } | string {
   let end = from;
   while (end < frames.length && frames[end]!.byteLength > 0) end++;
   if (end === from || end === frames.length) return 'broken envelope';

@@ -1,8 +1,10 @@
 /**
- * The sessions of a broker's workers: who is registered, who waits for work, who has gone silent.
+ * The sessions of a broker's workers: who is registered, who may be given work, who has gone silent.
  *
  * A session begins with READY and ends once: by DISCONNECT, by expiry, by the notice that its link
  * broke, or because it broke the protocol. Busy sessions expire and are beaten to like waiting ones.
+ * A stock session takes one request at a time; one of express as many as it says, and it may come back
+ * under another address.
  */
 import { Deadlines } from '../core/deadlines.ts';
 import {
@@ -15,28 +17,54 @@ import {
   type HeartbeatSettings,
 } from '../core/heartbeat.ts';
 import type { Address, Instant } from '../core/machine.ts';
-import type { Dialect, DispatchTag, ReadyCommand } from './commands.ts';
+import { NumberMap } from '../core/number-map.ts';
+import { startBeats, type Beats, type UnderWay } from '../core/reconciliation.ts';
+import type { Dialect, DispatchNumber, SessionId } from './commands.ts';
+import { IdleLine } from './idle-line.ts';
 import type { PendingRequest } from './requests.ts';
 
 /** One request in the hands of one worker. */
-export interface Dispatch {
-  readonly tag: DispatchTag;
+export interface Dispatch extends UnderWay {
+  readonly session: Session;
+  readonly number: DispatchNumber;
   /** May have ended meanwhile; the worker is then still busy with it. */
   readonly request: PendingRequest;
   readonly startedAt: Instant;
-  /** When the worker must have said something about it. */
+  /** When the worker must have said something about it; `Infinity` where heartbeats tell. */
   timeoutAt: Instant;
+  /** Parts of the result that came: the next one must have this number. */
+  parts: number;
 }
+
+/** What only a session of express has. */
+export interface ExpressSession {
+  readonly id: SessionId;
+  readonly beats: Beats;
+  /** What it said last that it works on. */
+  named: ReadonlySet<DispatchNumber>;
+  /** A heartbeat is owed at once: it has just come (back), and may have lost something on the way. */
+  isNew: boolean;
+}
+
+/** Alive and working · alive, but its event loop does not turn: it gets no new work. */
+export type Condition = 'healthy' | 'stalled';
 
 export interface Session {
   /** Ascending in the order of registration. */
   readonly id: number;
-  readonly address: Address;
+  address: Address;
   readonly dialect: Dialect;
   readonly service: string;
+  /** Where requests wait that are for this worker alone. */
+  readonly line: string;
+  readonly express: ExpressSession | undefined;
+  readonly settings: HeartbeatSettings;
   readonly heartbeat: Heartbeat;
-  /** What it is working on: stock MDP has a credit of one. */
-  dispatch: Dispatch | undefined;
+  /** How many requests it takes at a time; 0 while it drains. */
+  credit: number;
+  /** What it is working on, in ascending order: one dispatch at most in stock MDP. */
+  readonly running: NumberMap<Dispatch>;
+  condition: Condition;
   /** When the notice that its link broke becomes its end; `Infinity` without a notice. */
   goneAt: Instant;
   /** False while its outgoing queue is full. */
@@ -46,10 +74,18 @@ export interface Session {
 /** What became due for a session. */
 export type SessionDue = 'expired' | 'gone' | 'attemptTimeout' | 'beat';
 
+/** What READY says of a worker, completed. */
+export interface NewSession {
+  readonly dialect: Dialect;
+  readonly service: string;
+  readonly id: SessionId | undefined;
+  readonly credit: number;
+  readonly settings: HeartbeatSettings;
+}
+
 interface ServiceWorkers {
   readonly sessions: Set<Session>;
-  /** Idle sessions, least recently used first. */
-  readonly waiting: Set<Session>;
+  readonly idle: IdleLine<Session>;
 }
 
 export class SessionTable {
@@ -57,14 +93,10 @@ export class SessionTable {
   readonly state = {
     registered: 0,
     sessions: new Map<Address, Session>(),
+    express: new Map<SessionId, Session>(),
     services: new Map<string, ServiceWorkers>(),
   };
-  readonly #settings: HeartbeatSettings;
   readonly #due = new Deadlines<Session>();
-
-  constructor(settings: HeartbeatSettings) {
-    this.#settings = settings;
-  }
 
   get size(): number {
     return this.state.sessions.size;
@@ -78,8 +110,22 @@ export class SessionTable {
     return this.state.sessions.get(address);
   }
 
+  ofExpress(id: SessionId): Session | undefined {
+    return this.state.express.get(id);
+  }
+
   all(): Iterable<Session> {
     return this.state.sessions.values();
+  }
+
+  ofService(service: string): Iterable<Session> {
+    return this.state.services.get(service)?.sessions ?? [];
+  }
+
+  /** True if a worker takes requests for the service, now or when it has done others. */
+  accepts(service: string): boolean {
+    for (const { credit } of this.ofService(service)) if (credit > 0) return true;
+    return false;
   }
 
   /** True if a worker offers the service, idle or busy. */
@@ -87,54 +133,80 @@ export class SessionTable {
     return this.state.services.has(service);
   }
 
-  register(now: Instant, address: Address, command: ReadyCommand): Session {
+  register(now: Instant, address: Address, ready: NewSession): Session {
+    const { dialect, service, credit, settings } = ready;
+    const id = this.state.registered++;
     const session: Session = {
-      id: this.state.registered++,
+      id,
       address,
-      dialect: command.dialect,
-      service: command.service,
-      heartbeat: startHeartbeat(now, this.#settings),
-      dispatch: undefined,
+      dialect,
+      service,
+      // A lone surrogate: no text on the wire decodes to it, so no service has this name.
+      line: `\ud800${id}`,
+      express:
+        ready.id === undefined
+          ? undefined
+          : { id: ready.id, beats: startBeats(), named: new Set(), isNew: true },
+      settings,
+      heartbeat: startHeartbeat(now, settings),
+      credit,
+      running: new NumberMap(),
+      condition: 'healthy',
       goneAt: Infinity,
       writable: true,
     };
     this.state.sessions.set(address, session);
-    let workers = this.state.services.get(session.service);
+    if (ready.id !== undefined) this.state.express.set(ready.id, session);
+    let workers = this.state.services.get(service);
     if (workers === undefined) {
-      workers = { sessions: new Set(), waiting: new Set() };
-      this.state.services.set(session.service, workers);
+      workers = { sessions: new Set(), idle: new IdleLine() };
+      this.state.services.set(service, workers);
     }
     workers.sessions.add(session);
-    this.await(session);
+    this.place(session);
     this.reschedule(session);
     return session;
   }
 
-  /** The session is over. What it held stays in `session.dispatch` for the caller to settle. */
-  remove(session: Session): void {
-    if (this.state.sessions.get(session.address) !== session) return;
+  /** The session goes on under this address. */
+  reattach(now: Instant, session: Session, address: Address): void {
     this.state.sessions.delete(session.address);
-    this.#due.delete(session);
-    const workers = this.state.services.get(session.service)!;
-    workers.sessions.delete(session);
-    workers.waiting.delete(session);
-    if (workers.sessions.size === 0) this.state.services.delete(session.service);
+    session.address = address;
+    session.writable = true;
+    this.state.sessions.set(address, session);
+    if (session.express !== undefined) session.express.isNew = true;
+    this.heard(now, session);
   }
 
-  /** Any command of the worker is a sign of life, and takes a notice back. */
+  remove(session: Session): void {
+    const { sessions, express, services } = this.state;
+    if (sessions.get(session.address) === session) sessions.delete(session.address);
+    if (session.express !== undefined) express.delete(session.express.id);
+    this.#due.delete(session);
+    const workers = services.get(session.service);
+    workers?.sessions.delete(session);
+    workers?.idle.leave(session);
+    if (workers?.sessions.size === 0) services.delete(session.service);
+  }
+
+  /** A sign of life. When it expires is looked at when its next heartbeat is due, not before. */
   heard(now: Instant, session: Session): void {
-    heard(session.heartbeat, now, this.#settings);
+    heard(session.heartbeat, now, session.settings);
+    if (session.goneAt === Infinity) return;
     session.goneAt = Infinity;
     this.reschedule(session);
+    this.place(session);
   }
 
   /** Nobody expires, and no attempt, before one more interval: this side did not listen for a while. */
   forgive(now: Instant): void {
     for (const session of this.all()) {
-      forgive(session.heartbeat, now, this.#settings);
-      const { dispatch } = session;
-      const atLeast = now + this.#settings.heartbeatInterval;
-      if (dispatch !== undefined) dispatch.timeoutAt = Math.max(dispatch.timeoutAt, atLeast);
+      forgive(session.heartbeat, now, session.settings);
+      const atLeast = now + session.settings.heartbeatInterval;
+      session.goneAt = Math.max(session.goneAt, atLeast);
+      for (const dispatch of session.running.values()) {
+        dispatch.timeoutAt = Math.max(dispatch.timeoutAt, atLeast);
+      }
       this.reschedule(session);
     }
   }
@@ -143,31 +215,27 @@ export class SessionTable {
   noticed(now: Instant, session: Session, grace: number): void {
     session.goneAt = Math.min(session.goneAt, now + grace);
     this.reschedule(session);
+    this.place(session);
   }
 
-  /** Puts an idle session at the end of its service's waiting line. */
-  await(session: Session): void {
-    if (session.dispatch !== undefined || !session.writable) return;
-    this.state.services.get(session.service)?.waiting.add(session);
+  /** In line if it may be given work, out of it if not: call when anything about that changed. */
+  place(session: Session): void {
+    const idle = this.state.services.get(session.service)?.idle;
+    if (mayWork(session)) idle?.enter(session, session.running.size);
+    else idle?.leave(session);
   }
 
-  /** The worker of this service that has waited longest, if any. It stays in line. */
-  nextWaiting(service: string): Session | undefined {
-    const waiting = this.state.services.get(service)?.waiting;
-    if (waiting === undefined) return undefined;
-    for (const session of waiting) return session;
-    return undefined;
+  /** The worker of this service to be given work next, if any. It stays in line. */
+  nextIdle(service: string): Session | undefined {
+    return this.state.services.get(service)?.idle.first;
   }
 
-  /** Takes a session out of the waiting line: it has work, or its queue is full. */
-  leaveWaiting(session: Session): void {
-    this.state.services.get(session.service)?.waiting.delete(session);
-  }
-
-  /** Call after `dispatch` changed: its timeout is one of the session's deadlines. */
+  /** Call after the timeout of a dispatch changed: it is one of the session's deadlines. */
   reschedule(session: Session): void {
-    const attemptAt = session.dispatch?.timeoutAt ?? Infinity;
-    this.#due.set(session, Math.min(nextDue(session.heartbeat), session.goneAt, attemptAt));
+    this.#due.set(
+      session,
+      Math.min(nextDue(session.heartbeat), session.goneAt, attemptTimeoutOf(session)),
+    );
   }
 
   /**
@@ -175,15 +243,34 @@ export class SessionTable {
    * scheduled; after the others the caller removes the session.
    */
   takeDue(now: Instant): { session: Session; due: SessionDue } | undefined {
-    const session = this.#due.takeDue(now);
-    if (session === undefined) return undefined;
-    if (session.heartbeat.expiresAt <= now) return { session, due: 'expired' };
-    if (session.goneAt <= now) return { session, due: 'gone' };
-    if (session.dispatch !== undefined && session.dispatch.timeoutAt <= now) {
-      return { session, due: 'attemptTimeout' };
+    for (;;) {
+      const session = this.#due.takeDue(now);
+      if (session === undefined) return undefined;
+      const { heartbeat } = session;
+      if (heartbeat.expiresAt <= now) return { session, due: 'expired' };
+      if (session.goneAt <= now) return { session, due: 'gone' };
+      if (attemptTimeoutOf(session) <= now) return { session, due: 'attemptTimeout' };
+      const isDue = heartbeat.beatAt <= now;
+      if (isDue) beaten(heartbeat, now, session.settings);
+      this.reschedule(session);
+      if (isDue) return { session, due: 'beat' };
     }
-    beaten(session.heartbeat, now, this.#settings);
-    this.reschedule(session);
-    return { session, due: 'beat' };
   }
+}
+
+/** True if a worker may be given a request now. */
+export function mayWork(session: Session): boolean {
+  return (
+    session.running.size < session.credit &&
+    session.writable &&
+    session.condition === 'healthy' &&
+    session.goneAt === Infinity
+  );
+}
+
+/** Only in stock MDP, where a session has one dispatch at most. */
+function attemptTimeoutOf(session: Session): Instant {
+  if (session.express !== undefined) return Infinity;
+  for (const { timeoutAt } of session.running.values()) return timeoutAt;
+  return Infinity;
 }

@@ -1,165 +1,90 @@
 /**
- * The Majordomo worker as a pure machine: 7/MDP and 18/MDP.
+ * The Majordomo worker as a pure machine: 7/MDP, 18/MDP and express.
  *
- * One session with one broker at a time, always on a fresh socket:
- *
- *   connecting ──heard──► active ──silence, DISCONNECT──► settling ──► waiting ──► connecting
- *                                                     (handlers end)  (back-off)
- *
- * A worker never says READY while a handler of an earlier session still runs: it would be given a
- * second request with the first still in its hands.
+ * It asks its broker which dialect to speak (`negotiation.ts`), and speaks it: over one session of
+ * express, or over as many of stock MDP as it takes requests at a time. When the answer changes, or a
+ * session ends, handlers of the old one still run: whatever they leave free the new one may use, so
+ * that never more run than the user wants.
  */
+import { Deadlines } from '../core/deadlines.ts';
 import { fingerprintOf } from '../core/fingerprint.ts';
-import { sizeOf, keepFrames } from '../core/frames.ts';
-import {
-  beaten,
-  forgive,
-  heard,
-  nextDue,
-  startHeartbeat,
-  type Heartbeat,
-  type HeartbeatSettings,
-} from '../core/heartbeat.ts';
-import type { Address, Frames, Instant, Machine, Outbox } from '../core/machine.ts';
-import { backoffDelay, type Random } from '../core/retry.ts';
-import {
-  hasPartials,
-  type Dialect,
-  type DispatchCommand,
-  type WorkerInput,
-  type WorkerOutput,
-} from './commands.ts';
-import { encodeFailure, type Failure } from './error-body.ts';
-import type { WorkerProtocol } from './options.ts';
+import type { Address, Frames, Instant, Machine } from '../core/machine.ts';
+import type { Failure, WorkerInput } from './commands.ts';
+import { ExpressWorkerSession } from './express-worker-session.ts';
+import { Negotiation } from './negotiation.ts';
+import { StockWorkerSession } from './stock-worker-session.ts';
+import type {
+  HandlerToken,
+  SessionHost,
+  StockPort,
+  WorkerCall,
+  WorkerOutbox,
+  WorkerPort,
+  WorkerSettings,
+} from './worker-events.ts';
 
-export type WorkerPort = 'broker';
+export type {
+  BrokerLossReason,
+  CancelReason,
+  HandlerToken,
+  WorkerCall,
+  WorkerEvent,
+  WorkerMachineEvent,
+  WorkerPort,
+  WorkerSettings,
+} from './worker-events.ts';
 
-/** Names one request in the hands of the worker's handler. */
-export type HandlerToken = number;
+const NO_FRAMES: Frames = [];
 
-export type WorkerCall =
-  | { readonly type: 'connect'; readonly endpoints: readonly string[] }
-  /** A part of the reply. */
-  | { readonly type: 'write'; readonly token: HandlerToken; readonly body: Frames }
-  /** The handler is done; exactly one of `reply` and `fail` ends each request. */
-  | { readonly type: 'reply'; readonly token: HandlerToken; readonly body: Frames }
-  | { readonly type: 'fail'; readonly token: HandlerToken; readonly failure: Failure }
-  /** Finish what runs, say goodbye, stop. */
-  | { readonly type: 'drain' }
-  /** Say goodbye at once; what runs is lost to this worker. */
-  | { readonly type: 'stop' };
-
-/** Why a session with a broker ended. */
-export type BrokerLossReason =
-  /** It was not heard for interval × liveness. */
-  | 'silent'
-  /** It said so. */
-  | 'disconnected'
-  /** It gave a second request to a worker that still holds the first. */
-  | 'unexpectedCommand'
-  /** The link broke in mid-reply: some of the parts may be lost. */
-  | 'linkBroken';
-
-export type WorkerEvent =
-  | { type: 'connecting'; endpoint: string; dialect: Dialect }
-  /** The broker answered: requests may come. */
-  | { type: 'ready'; endpoint: string; dialect: Dialect }
-  | { type: 'request'; token: HandlerToken; body: Frames }
-  /** The session of a running request ended: its reply will reach no one. */
-  | { type: 'requestLost'; token: HandlerToken }
-  | { type: 'brokerLost'; endpoint: string; reason: BrokerLossReason }
-  /** A handler finished after its session had ended. */
-  | { type: 'replyDropped'; token: HandlerToken }
-  | { type: 'malformed'; reason: string }
-  /** A socket could not be opened: too many are open in this process. It is tried again. */
-  | { type: 'socketFailed'; reason: string }
-  | { type: 'drained' };
-
-export interface WorkerSettings extends HeartbeatSettings {
-  readonly service: string;
-  readonly protocol: WorkerProtocol;
-  readonly reconnectInterval: number;
-  readonly reconnectLimit: number;
-  readonly replyBufferBytes: number;
-  readonly random: Random;
-}
-
-interface Running {
-  readonly envelope: Frames;
-  /** The session it came in; a later session cannot reply to it. */
-  readonly session: number;
-  /** Parts written in a dialect that has no partials: they become the one reply. */
-  readonly parts: Uint8Array[];
-  partBytes: number;
-  /** Parts were sent: a reply without them would look whole. */
-  partsSent: boolean;
-  /** The parts were too many: this is the end of the reply, whatever the handler still says. */
-  failure: Failure | undefined;
-  /** What the handler returned, while it waits for room in the outgoing queue. */
-  reply: Frames | undefined;
-}
-
-type Phase = 'idle' | 'connecting' | 'active' | 'settling' | 'waiting' | 'drained';
-
-export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCall> {
-  readonly #outbox: Outbox<WorkerPort, WorkerOutput, WorkerEvent>;
+export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCall>, SessionHost {
+  readonly #outbox: WorkerOutbox;
   readonly #settings: WorkerSettings;
   readonly #state = {
-    phase: 'idle' as Phase,
-    draining: false,
+    phase: 'open' as 'open' | 'draining' | 'drained',
     endpoints: [] as string[],
-    /** Which endpoint and dialect the present, or else the next, session uses. */
-    endpoint: 0,
-    dialect: 'mdp0.2' as Dialect,
-    session: 0,
-    heartbeat: undefined as Heartbeat | undefined,
-    /** Reconnects since a broker was last heard. */
-    retries: 0,
-    reconnectAt: Infinity,
     tokens: 0,
-    /** A reply in parts was sent, and nothing yet proves that the broker has it. */
-    unconfirmed: false,
-    running: new Map<HandlerToken, Running>(),
   };
+  readonly #negotiation: Negotiation;
+  readonly #express: ExpressWorkerSession;
+  /** As many as were ever needed at a time. */
+  readonly #stock: StockWorkerSession[] = [];
+  readonly #stockDue = new Deadlines<StockWorkerSession>();
 
-  constructor(outbox: Outbox<WorkerPort, WorkerOutput, WorkerEvent>, settings: WorkerSettings) {
+  constructor(outbox: WorkerOutbox, settings: WorkerSettings) {
     this.#outbox = outbox;
     this.#settings = settings;
-    if (settings.protocol !== 'auto') this.#state.dialect = settings.protocol;
+    this.#negotiation = new Negotiation(outbox, settings.protocol, settings.random);
+    this.#express = new ExpressWorkerSession(outbox, this, settings, this.#state.endpoints);
   }
 
   get nextTimeout(): Instant {
-    const { heartbeat, phase, reconnectAt } = this.#state;
-    if (heartbeat !== undefined) return nextDue(heartbeat);
-    return phase === 'waiting' ? reconnectAt : Infinity;
+    return Math.min(this.#express.nextTimeout, this.#negotiation.nextTimeout, this.#stockDue.next);
   }
 
   fingerprint(now: Instant): string {
-    return fingerprintOf(this.#state, now);
+    const stock = this.#stock.map(({ state }) => state);
+    const parts = [this.#state, this.#negotiation.state, ...this.#express.states, stock];
+    return fingerprintOf(parts, now);
   }
 
-  /** How many handlers run, of this session and of earlier ones. */
+  /** How many handlers run, of present sessions and of earlier ones. */
   get running(): number {
-    return this.#state.running.size;
+    const inStock = this.#stock.reduce((sum, { state }) => sum + state.running.size, 0);
+    return this.#express.running + inStock;
   }
 
-  handleCommand(now: Instant, _port: WorkerPort, _from: Address, command: WorkerInput): void {
-    const { heartbeat, phase } = this.#state;
-    if (heartbeat === undefined) return;
-    if (command.dialect !== this.#state.dialect) {
-      const reason = `a ${command.dialect} command in a ${this.#state.dialect} session`;
-      this.#outbox.emit({ type: 'malformed', reason });
-      return;
+  handleCommand(now: Instant, port: WorkerPort, _from: Address, command: WorkerInput): void {
+    if (port === 'express') {
+      this.#express.handleCommand(now, command);
+      // Hot: these change nothing for anybody else.
+      if (command.type === 'dispatch' || command.type === 'credit') return;
+    } else if (port === 'probe') {
+      if (command.type === 'reply') this.#negotiation.handleReply(command);
+      else this.#outbox.emit({ type: 'malformed', reason: `${command.type} instead of an answer` });
+    } else {
+      return this.#toStock(now, port, (session) => session.handleCommand(now, command));
     }
-    if (command.type === 'disconnect') return this.#endSession(now, 'disconnected');
-    heard(heartbeat, now, this.#settings);
-    if (phase === 'connecting') {
-      this.#state.phase = 'active';
-      this.#state.retries = 0;
-      const { dialect } = this.#state;
-      this.#outbox.emit({ type: 'ready', endpoint: this.#endpoint(), dialect });
-    }
-    if (command.type === 'dispatch') this.#start(now, command);
+    this.#settle(now);
   }
 
   handleMalformed(_now: Instant, _port: WorkerPort, _from: Address, reason: string): void {
@@ -169,45 +94,38 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
   handleCall(now: Instant, call: WorkerCall): void {
     switch (call.type) {
       case 'connect':
-        this.#state.endpoints.push(...call.endpoints);
-        if (this.#state.phase === 'idle' && call.endpoints.length > 0) this.#connect(now);
-        return;
+        this.#connect(now, call.endpoints);
+        break;
       case 'write':
-        return this.#write(call.token, call.body);
+        this.#write(call.token, call.body);
+        return;
       case 'reply':
         return this.#finish(now, call.token, call.body);
       case 'fail':
-        return this.#finish(now, call.token, encodeFailure(call.failure), true);
+        return this.#finish(now, call.token, NO_FRAMES, call.failure);
       case 'drain':
-        this.#state.draining = true;
-        return this.#finishDraining();
       case 'stop':
-        for (const token of this.#state.running.keys()) {
-          // Those of an earlier session were told when it ended.
-          if (this.#runningOf(token) !== undefined) this.#lose(token);
-        }
-        this.#state.running.clear();
-        this.#state.draining = true;
-        return this.#finishDraining();
+        this.#drain(now, call.type === 'stop');
+        break;
     }
+    this.#settle(now);
   }
 
-  /**
-   * The link broke; the socket reconnects by itself. A beat on the way makes the broker show itself,
-   * but a reply of which parts were sent may have a hole, and must not go on as if it were whole.
-   */
-  handlePeerGone(now: Instant): void {
-    const { heartbeat, phase, running, unconfirmed } = this.#state;
-    if (heartbeat === undefined || phase !== 'active') return;
-    const inParts = unconfirmed || [...running.values()].some(({ partsSent }) => partsSent);
-    if (inParts) this.#endSession(now, 'linkBroken');
-    else this.#beat(now, heartbeat);
+  handlePeerGone(now: Instant, port: WorkerPort): void {
+    if (port === 'probe') return;
+    if (port !== 'express') {
+      return this.#toStock(now, port, (session) => session.handlePeerGone(now));
+    }
+    this.#express.handlePeerGone(now);
   }
 
-  handleWritable(): void {
-    for (const [token, running] of this.#state.running) {
-      if (running.reply !== undefined) this.#sendReply(token, running, running.reply);
+  handleWritable(now: Instant, port: WorkerPort): void {
+    if (port === 'probe') return;
+    if (port !== 'express') {
+      return this.#toStock(now, port, (session) => session.handleWritable());
     }
+    this.#express.handleWritable();
+    if (this.#state.phase !== 'open') this.#settle(now);
   }
 
   handleStored(): void {
@@ -215,189 +133,143 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
   }
 
   handleTimeout(now: Instant): void {
-    const { heartbeat } = this.#state;
-    if (heartbeat === undefined) {
-      if (this.nextTimeout <= now) this.#connect(now);
-      return;
+    this.#negotiation.handleTimeout(now);
+    this.#express.handleTimeout(now);
+    for (;;) {
+      const due = this.#stockDue.takeDue(now);
+      if (due === undefined) break;
+      due.handleTimeout(now);
+      this.#reschedule(due);
     }
-    // Who was stopped itself has not heard the broker: that is no evidence against it.
-    if (now - this.nextTimeout > this.#settings.heartbeatInterval) {
-      forgive(heartbeat, now, this.#settings);
-    }
-    if (heartbeat.expiresAt <= now) this.#endSession(now, 'silent');
-    else if (heartbeat.beatAt <= now) this.#beat(now, heartbeat);
-  }
-
-  // The session
-
-  #connect(now: Instant): void {
-    const state = this.#state;
-    state.reconnectAt = Infinity;
-    state.phase = 'connecting';
-    state.session++;
-    state.unconfirmed = false;
-    state.heartbeat = startHeartbeat(now, this.#settings);
-    const { dialect } = state;
-    const endpoint = this.#endpoint();
-    this.#outbox.open('broker', endpoint);
-    this.#send({ type: 'ready', dialect, service: this.#settings.service });
-    this.#outbox.emit({ type: 'connecting', endpoint, dialect });
-  }
-
-  #beat(now: Instant, heartbeat: Heartbeat): void {
-    beaten(heartbeat, now, this.#settings);
-    this.#send({ type: 'heartbeat', dialect: this.#state.dialect });
-  }
-
-  #endSession(now: Instant, reason: BrokerLossReason): void {
-    const state = this.#state;
-    const wasActive = state.phase === 'active';
-    state.heartbeat = undefined;
-    this.#outbox.close('broker', reason === 'unexpectedCommand');
-    this.#outbox.emit({ type: 'brokerLost', endpoint: this.#endpoint(), reason });
-    for (const [token, running] of state.running) {
-      if (running.session !== state.session) continue;
-      if (running.reply === undefined) this.#lose(token);
-      else {
-        state.running.delete(token);
-        this.#outbox.emit({ type: 'replyDropped', token });
-      }
-    }
-    if (!wasActive) this.#tryOtherwise(reason === 'silent');
-    // A broker that was not there yet is silent too: one session in 0.1 must not mean 0.1 for ever.
-    else if (this.#settings.protocol === 'auto') state.dialect = 'mdp0.2';
-    const { reconnectInterval: backoff, reconnectLimit: backoffLimit, random } = this.#settings;
-    state.reconnectAt = now + backoffDelay({ backoff, backoffLimit }, state.retries++, random);
     this.#settle(now);
   }
 
-  /** It was not to be: the next try is at the next endpoint, and after silence in the other dialect. */
-  #tryOtherwise(wasSilent: boolean): void {
-    const state = this.#state;
-    state.endpoint = (state.endpoint + 1) % state.endpoints.length;
-    if (this.#settings.protocol !== 'auto' || !wasSilent || state.endpoint !== 0) return;
-    state.dialect = state.dialect === 'mdp0.2' ? 'mdp0.1' : 'mdp0.2';
+  // What sessions ask of it
+
+  nextToken(): HandlerToken {
+    return this.#state.tokens++;
   }
 
-  /** Reconnects once no handler of an earlier session runs. */
-  #settle(now: Instant): void {
+  sessionLost(now: Instant, endpoint: number): void {
+    if (this.#state.phase !== 'open') return;
+    // One of stock MDP that was still busy after the upgrade is not missed.
+    if (this.#negotiation.verdict === 'express' && this.#express.isOpen) return;
+    this.#negotiation.start(now, this.#state.endpoints, endpoint);
+  }
+
+  // Which sessions there are
+
+  #connect(now: Instant, endpoints: readonly string[]): void {
     const state = this.#state;
-    if (state.draining) return this.#finishDraining();
-    if (state.running.size > 0) {
-      state.phase = 'settling';
-      return;
+    const isFirst = state.endpoints.length === 0;
+    state.endpoints.push(...endpoints);
+    if (isFirst && endpoints.length > 0 && state.phase === 'open') {
+      this.#negotiation.start(now, state.endpoints);
     }
-    state.phase = 'waiting';
-    state.reconnectAt = Math.max(now, state.reconnectAt);
   }
 
-  #endpoint(): string {
-    return this.#state.endpoints[this.#state.endpoint]!;
+  /** Brings the sessions in line with the verdict, or with the user's wish to end. */
+  #settle(now: Instant): void {
+    const { phase, endpoints } = this.#state;
+    const { verdict } = this.#negotiation;
+    if (phase !== 'open') return this.#finishDraining(now);
+    if (endpoints.length === 0 || verdict === 'asking') return;
+    if (verdict === 'plain') return this.#fillStock(now);
+    this.#express.setRoom(this.#settings.concurrency - this.#retireStock());
+    if (this.#express.isIdle) this.#express.connect(now, this.#negotiation.endpoint);
+  }
+
+  /** As many sessions of stock MDP as handlers may run beside those of ended sessions of express. */
+  #fillStock(now: Instant): void {
+    let free = this.#settings.concurrency - this.#express.orphans;
+    for (const session of this.#stock) if (!session.isIdle) free--;
+    for (let number = 0; free > 0; number++) {
+      const session = this.#stock[number] ?? this.#addStock(number);
+      if (!session.isIdle) continue;
+      session.connect(now, this.#negotiation.answeredBy);
+      this.#reschedule(session);
+      free--;
+    }
+  }
+
+  #addStock(number: number): StockWorkerSession {
+    const { endpoints } = this.#state;
+    const session = new StockWorkerSession(number, this.#outbox, this, this.#settings, endpoints);
+    this.#stock.push(session);
+    return session;
+  }
+
+  /** Ends those without a request in hand. Returns how many have one. */
+  #retireStock(): number {
+    let inUse = 0;
+    for (const session of this.#stock) {
+      session.retire();
+      this.#reschedule(session);
+      if (session.isInUse) inUse++;
+    }
+    if (inUse === 0) this.#stock.length = 0;
+    return inUse;
+  }
+
+  #drain(now: Instant, atOnce: boolean): void {
+    if (this.#state.phase === 'open') this.#state.phase = 'draining';
+    this.#negotiation.stop();
+    this.#express.drain();
+    if (!atOnce) return;
+    this.#express.stop(now);
+    for (const session of this.#stock) session.stop();
+  }
+
+  #finishDraining(now: Instant): void {
+    if (this.#state.phase === 'drained') return;
+    this.#express.retire(now);
+    if (this.#retireStock() + this.#express.running > 0) return;
+    this.#state.phase = 'drained';
+    this.#outbox.emit({ type: 'drained' });
+  }
+
+  // Sessions of stock MDP
+
+  #toStock(now: Instant, port: StockPort, tell: (session: StockWorkerSession) => void): void {
+    const session = this.#stock[Number(port.slice('stock-'.length))];
+    if (session === undefined) return;
+    tell(session);
+    this.#reschedule(session);
+    this.#stockSettled(now);
+  }
+
+  /** While plain MDP is spoken, what one session does is its own affair. */
+  #stockSettled(now: Instant): void {
+    if (this.#state.phase !== 'open' || this.#negotiation.verdict === 'express') this.#settle(now);
+  }
+
+  #reschedule(session: StockWorkerSession): void {
+    this.#stockDue.set(session, session.nextTimeout);
   }
 
   // Requests
 
-  #start(now: Instant, command: DispatchCommand): void {
-    const state = this.#state;
-    // Stock MDP has a credit of one: more than that would be a queue without a bound.
-    if (state.running.size > 0) {
-      this.#send({ type: 'disconnect', dialect: state.dialect });
-      return this.#endSession(now, 'unexpectedCommand');
-    }
-    const token = state.tokens++;
-    // A broker gives no second request to who has not answered the first.
-    state.unconfirmed = false;
-    state.running.set(token, {
-      envelope: keepFrames(command.envelope),
-      session: state.session,
-      parts: [],
-      partBytes: 0,
-      partsSent: false,
-      failure: undefined,
-      reply: undefined,
-    });
-    this.#outbox.emit({ type: 'request', token, body: keepFrames(command.body) });
-  }
-
   #write(token: HandlerToken, body: Frames): void {
-    const running = this.#runningOf(token);
-    if (running === undefined || hasEnded(running)) return;
-    const { dialect } = this.#state;
-    const { envelope, parts } = running;
-    if (hasPartials(dialect)) {
-      running.partsSent = true;
-      if (this.#send({ type: 'result', dialect, envelope, body, final: false })) return;
-      const message = 'the parts of the reply were written faster than the link takes them';
-      running.failure = { code: 'ERR_STREAM_OVERFLOW', message };
+    if (this.#express.has(token)) return this.#express.write(token, body);
+    this.#stockWith(token)?.write(token, body);
+    this.#outbox.emit({ type: 'written', token });
+  }
+
+  #finish(now: Instant, token: HandlerToken, body: Frames, failure?: Failure): void {
+    if (this.#express.has(token)) {
+      const wasOrphan = this.#express.finish(token, body, failure);
+      // Hot: a reply in the ordinary course of things changes nothing for anybody else.
+      if (wasOrphan || this.#state.phase !== 'open') this.#settle(now);
       return;
     }
-    running.partBytes += sizeOf(body);
-    parts.push(...body);
-    if (running.partBytes <= this.#settings.replyBufferBytes) return;
-    const message = `the parts of the reply exceed ${this.#settings.replyBufferBytes} bytes`;
-    running.failure = { code: 'ERR_REPLY_TOO_LARGE', message };
-    parts.length = 0;
+    const session = this.#stockWith(token);
+    if (session === undefined) return;
+    session.finish(now, token, body, failure);
+    this.#reschedule(session);
+    this.#stockSettled(now);
   }
 
-  #finish(now: Instant, token: HandlerToken, body: Frames, failed = false): void {
-    const state = this.#state;
-    const running = this.#runningOf(token);
-    if (running === undefined) {
-      if (!state.running.delete(token)) return;
-      this.#outbox.emit({ type: 'replyDropped', token });
-      if (state.phase === 'settling' || state.draining) this.#settle(now);
-      return;
-    }
-    if (running.reply !== undefined) return;
-    const { parts, failure } = running;
-    if (failure !== undefined) running.reply = encodeFailure(failure);
-    else running.reply = failed || parts.length === 0 ? body : [...parts, ...body];
-    this.#sendReply(token, running, running.reply);
+  #stockWith(token: HandlerToken): StockWorkerSession | undefined {
+    return this.#stock.find((session) => session.has(token));
   }
-
-  /** The handler is done with a request once its reply has left, which a full queue delays. */
-  #sendReply(token: HandlerToken, running: Running, body: Frames): void {
-    const state = this.#state;
-    const { dialect } = state;
-    const { envelope, partsSent } = running;
-    if (!this.#send({ type: 'result', dialect, envelope, body, final: true })) return;
-    state.running.delete(token);
-    state.unconfirmed = partsSent;
-    if (state.draining) this.#finishDraining();
-  }
-
-  /** What a handler is working on, unless its session is over. */
-  #runningOf(token: HandlerToken): Running | undefined {
-    const { running, session, heartbeat } = this.#state;
-    const found = running.get(token);
-    return found?.session === session && heartbeat !== undefined ? found : undefined;
-  }
-
-  #lose(token: HandlerToken): void {
-    this.#outbox.emit({ type: 'requestLost', token });
-  }
-
-  // Closing
-
-  #finishDraining(): void {
-    const state = this.#state;
-    if (state.phase === 'drained' || state.running.size > 0) return;
-    if (state.heartbeat !== undefined) {
-      this.#send({ type: 'disconnect', dialect: state.dialect });
-      this.#outbox.close('broker', true);
-    }
-    state.heartbeat = undefined;
-    state.reconnectAt = Infinity;
-    state.phase = 'drained';
-    this.#outbox.emit({ type: 'drained' });
-  }
-
-  #send(command: WorkerOutput): boolean {
-    return this.#outbox.send('broker', '', command);
-  }
-}
-
-/** True if nothing the handler writes becomes a part of the reply any more. */
-function hasEnded(running: Running): boolean {
-  return running.failure !== undefined || running.reply !== undefined;
 }

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { addEffects, noEffects, type Effects } from './effects.ts';
-import { Transcript } from './transcript.ts';
+import { Transcript, type FormatFrames } from './transcript.ts';
 import { Violation } from './violation.ts';
 
 /** What one run gives. */
@@ -34,6 +34,8 @@ export interface Suite<Plan> {
   readonly probes: readonly string[];
   /** Cells of the fault × state matrix that need `CELL_FLOOR` hits each. */
   readonly cells: readonly string[];
+  /** How a transcript shows messages. Default: their frames. */
+  readonly format?: FormatFrames;
 }
 
 export interface SuiteOptions {
@@ -130,7 +132,7 @@ export function replay<Plan>(
   suite: Suite<Plan>,
   plan: Plan,
 ): { readonly violation: Violation | undefined; readonly transcript: readonly string[] } {
-  const transcript = new Transcript();
+  const transcript = new Transcript(suite.format);
   const { violation } = suite.run(plan, transcript);
   return { violation, transcript: transcript.lines };
 }

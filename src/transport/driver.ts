@@ -74,6 +74,9 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
   readonly #waiting = new Set<{ owner: OpenPort<Port>; queue: PeerQueue }>();
   readonly #inputs: (() => void)[] = [];
   readonly #events: Event[] = [];
+  /** How many of `#events` have left, and of `#inputs` begun: shifting long arrays is slow. */
+  #emitted = 0;
+  #entered = 0;
   #dirty = new Map<PeerQueue, OpenPort<Port>>();
   #busy = false;
   #turnAt: Instant | undefined;
@@ -97,7 +100,15 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
 
   /** Hands a user's call to the machine. From inside an event listener it runs right after. */
   call(call: Call): void {
-    this.#enter(() => this.#machine.handleCall(this.#now(), call));
+    if (this.#busy) this.#inputs.push(() => this.#machine.handleCall(this.#now(), call));
+    else if (this.#begin()) {
+      try {
+        this.#machine.handleCall(this.#now(), call);
+        this.#drain();
+      } finally {
+        this.#finish();
+      }
+    }
   }
 
   /** Binds `port` to one more endpoint; answers with the real one. */
@@ -158,31 +169,49 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
   // Inputs: one at a time; events leave after the machine has returned.
 
   #enter(input: () => void): void {
-    if (this.#isClosed) return;
-    if (this.#busy) {
-      this.#inputs.push(input);
-      return;
-    }
-    this.#busy = true;
-    try {
-      // Time comes first: no input is seen by a machine that has overlooked a deadline.
-      if (this.#machine.nextTimeout <= this.#now()) this.#machine.handleTimeout(this.#now());
-      input();
-      for (;;) {
-        const event = this.#events.shift();
-        if (event !== undefined) this.#options.onEvent(event);
-        else {
-          // A listener may have closed the driver: then what it called before comes too late.
-          const next = this.#isClosed ? undefined : this.#inputs.shift();
-          if (next === undefined) break;
-          next();
-        }
+    if (this.#busy) this.#inputs.push(input);
+    else if (this.#begin()) {
+      try {
+        input();
+        this.#drain();
+      } finally {
+        this.#finish();
       }
-    } finally {
-      // What threw is the caller's to know; the driver goes on.
-      this.#busy = false;
-      this.#arm();
     }
+  }
+
+  /** Time comes first: no input is seen by a machine that has overlooked a deadline. */
+  #begin(): boolean {
+    if (this.#isClosed) return false;
+    this.#busy = true;
+    // The turn that begins here, or goes on, arms the timer at its end.
+    const now = this.#now();
+    if (this.#machine.nextTimeout <= now) this.#machine.handleTimeout(now);
+    return true;
+  }
+
+  #drain(): void {
+    for (;;) {
+      this.#emit();
+      // A listener may have closed the driver: then what it called before comes too late.
+      if (this.#isClosed || this.#entered === this.#inputs.length) return;
+      this.#inputs[this.#entered++]!();
+    }
+  }
+
+  /** What threw is the caller's to know; the driver goes on. */
+  #finish(): void {
+    this.#busy = false;
+    if (this.#entered > 0) this.#inputs.splice(0, this.#entered);
+    this.#entered = 0;
+  }
+
+  #emit(): void {
+    while (this.#emitted < this.#events.length) {
+      this.#options.onEvent(this.#events[this.#emitted++]!);
+    }
+    this.#events.length = 0;
+    this.#emitted = 0;
   }
 
   #receive(owner: OpenPort<Port>, from: Address, frames: Frames): void {

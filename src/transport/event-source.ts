@@ -29,8 +29,9 @@ export class EventSource<Event extends { readonly type: string }> extends EventE
    */
   protected announce(event: Event): void {
     const emitter = this as EventEmitter;
-    this.#tell(() => emitter.emit(event.type, event));
-    this.#tell(() => emitter.emit('event', event));
+    // Most events of a busy peer are heard by nobody: that should cost nothing.
+    if (emitter.listenerCount(event.type) > 0) this.#tell(() => emitter.emit(event.type, event));
+    if (emitter.listenerCount('event') > 0) this.#tell(() => emitter.emit('event', event));
     if (this.#logger === undefined) return;
     const { type, ...fields } = event;
     const level = this.#levels[type] ?? 'debug';

@@ -56,9 +56,12 @@ export class PeerQueue {
     return last?.message;
   }
 
-  /** True if the queue takes `bytes` more. An empty queue takes one message of any size. */
+  /**
+   * True if the queue takes `bytes` more. While half of the bound is free that is a message of any
+   * size: behind what announces it, it would otherwise be refused again and again.
+   */
   hasRoom(bytes: number): boolean {
-    return this.#bytes === 0 || this.#bytes + bytes <= this.#limit;
+    return this.hasDrained || this.#bytes + bytes <= this.#limit;
   }
 
   /** Queues a message, or takes note that the open one has grown. */

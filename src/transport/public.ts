@@ -13,6 +13,7 @@ export {
 export type { Logger } from '../core/logger.ts';
 export type { Address, Frames, Instant } from '../core/machine.ts';
 export type { Random } from '../core/retry.ts';
+export type { Beacon, BeaconSession } from './beacon.ts';
 export { systemEnvironment, type Environment } from './environment.ts';
 export type { EventMap, EventSource } from './event-source.ts';
 export type {

@@ -259,6 +259,31 @@ class ZeromqSocket implements TransportSocket {
   }
 }
 
+/** A socket that only sends, one frame at a time, and drops what cannot leave at once. */
+export interface Sender {
+  send(frame: Uint8Array): void;
+  close(): void;
+}
+
+/** For threads that may end at any time: nothing is ever pending. The endpoint was checked before. */
+export function openSender(endpoint: string): Sender {
+  const socket = createSocket('dealer');
+  socket.linger = 0;
+  socket.sendTimeout = 0;
+  socket.sendHighWaterMark = 2;
+  socket.receiveHighWaterMark = 1;
+  socket.immediate = true;
+  socket.reconnectInterval = FIRST_RECONNECT;
+  socket.reconnectMaxInterval = SLOWEST_RECONNECT;
+  socket.ipv6 = endpoint.includes('://[');
+  socket.connect(endpoint);
+  return {
+    // Full, or not connected: the next one will do.
+    send: (frame) => void socket.send(frame).catch(() => undefined),
+    close: () => socket.close(),
+  };
+}
+
 /** zeromq.js has methods for options that it gives no name to; its typings keep them protected. */
 function setDraftOption(socket: object, option: number, value: Buffer | number): void {
   if (typeof value === 'number') {

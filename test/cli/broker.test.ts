@@ -11,6 +11,9 @@ afterEach(async () => {
   folder.remove();
 });
 
+/** What stock peers are told: over express a client waits for the next broker, and heartbeats tell of losses. */
+const STOCK = ['--protocol', 'mdp0.1'];
+
 const ask = (endpoint: string, ...args: string[]): string[] => [
   'request',
   'held',
@@ -79,7 +82,7 @@ describe('signals', () => {
     const { command, started } = held(folder.path);
     const broker = await startBroker('--drain-timeout', '100');
     await startWorker('held', broker.endpoint, '--exec', command);
-    const request = start(ask(broker.endpoint, '--retries', '0'));
+    const request = start(ask(broker.endpoint, '--retries', '0', ...STOCK));
     await started;
     broker.process.kill('SIGTERM');
     expect(await broker.ended).toMatchObject({ code: 0 });
@@ -108,7 +111,7 @@ describe('logs', () => {
   it('are lines for people by default', async () => {
     const broker = await startBroker();
     await startWorker('café', broker.endpoint, '--echo');
-    const line = /^\S+Z INFO {2}workerReady worker=[\w-]+ service=café dialect=mdp0\.2$/m;
+    const line = /^\S+Z INFO {2}workerReady worker=[\w-]+ service=café dialect=express$/m;
     expect(await broker.stderr(line)).toHaveLength(1);
   });
 
@@ -166,10 +169,10 @@ describe('limits', () => {
     await broker.stderr(/ WARN {2}deadLetter service=held client=\S+ attempts=1 body=\[""\]$/m);
   });
 
-  it('--attempt-timeout: a worker that holds it longer is lost', async () => {
+  it('--attempt-timeout: a stock worker that holds it longer is lost', async () => {
     const { command, letGo } = held(folder.path);
     const broker = await startBroker('--attempt-timeout', '50', '--max-attempts', '1');
-    await startWorker('held', broker.endpoint, '--exec', command);
+    await startWorker('held', broker.endpoint, '--exec', command, ...STOCK);
     expect(await run(ask(broker.endpoint))).toMatchObject({ code: 4 });
     await broker.stderr('reason=attemptTimeout');
     letGo();

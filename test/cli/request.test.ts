@@ -78,25 +78,45 @@ describe('the reply', () => {
     expect((await run(ask('--raw'))).bytes.equals(large)).toBe(true);
   });
 
-  it.each(['auto', 'mdp0.2'])('comes in parts with --stream, over %s', async (dialect) => {
-    const seen = signal();
-    await serve(async (request) => {
-      request.write('first');
-      await seen.promise;
-      return 'second';
-    });
-    const request = start(ask('--stream', '--protocol', dialect));
-    await request.stdout('first\n');
-    seen.fire();
-    expect(await request.ended).toMatchObject({ code: 0, stdout: 'first\nsecond\n' });
+  it.each(['auto', 'express', 'mdp0.2'])(
+    'comes in parts with --stream, over %s',
+    async (dialect) => {
+      const seen = signal();
+      await serve(async (request) => {
+        void request.write('first');
+        await seen.promise;
+        return 'second';
+      });
+      const request = start(ask('--stream', '--protocol', dialect));
+      await request.stdout('first\n');
+      seen.fire();
+      expect(await request.ended).toMatchObject({ code: 0, stdout: 'first\nsecond\n' });
+    },
+  );
+
+  it('is made once for an idempotency key', async () => {
+    let runs = 0;
+    await serve(() => String(++runs));
+    for (let times = 0; times < 2; times++) {
+      expect(await run(ask('--idempotency-key', 'order 7'))).toMatchObject({ stdout: '1\n' });
+    }
+    expect(await run(ask('--protocol', 'express'))).toMatchObject({ stdout: '2\n' });
+  });
+
+  it('may depend on headers', async () => {
+    await serve(({ headers }) => JSON.stringify(headers));
+    const headers = ['--header', 'trace=00-1=', '--header', 'empty=', '--priority', '9'];
+    const { code, stdout } = await run(ask(...headers));
+    expect(JSON.parse(stdout)).toEqual({ trace: '00-1=', empty: '' });
+    expect(code).toBe(0);
   });
 
   it('ends quietly when nobody reads it any more', async () => {
     const gone = signal();
     await serve(async (request) => {
-      request.write('first');
+      void request.write('first');
       await gone.promise;
-      request.write('second');
+      void request.write('second');
       return 'third';
     });
     const request = start(ask('--stream'));
@@ -112,6 +132,18 @@ describe('without a reply', () => {
     const { code, stdout, stderr } = await run(ask('--timeout', '100', '--retries', '0'));
     expect(stderr).toMatch(/^error ERR_REQUEST_TIMEOUT: .*after 1 try within 100 ms.*\n$/);
     expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+  });
+
+  it('fails at once if it should and nobody is there: exit code 4', async () => {
+    const { code, stderr } = await run(ask('--fail-fast'));
+    expect(stderr).toMatch(/^error ERR_NO_SERVICE: .+\n$/);
+    expect(code).toBe(4);
+  });
+
+  it('cannot have from plain MDP what that cannot do: exit code 4', async () => {
+    const { code, stderr } = await run(ask('--fail-fast', '--protocol', 'mdp0.2'));
+    expect(stderr).toMatch(/^error ERR_NOT_SUPPORTED: .*express.*\n$/);
+    expect(code).toBe(4);
   });
 
   it('is an error of the handler, in one line whatever it says: exit code 4', async () => {

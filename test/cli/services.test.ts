@@ -27,9 +27,10 @@ it('lists them as a table that cannot be forged, and as JSON', async () => {
     ].join('\n'),
   });
   const { stdout } = await run(['services', '--connect', endpoint, '--json']);
+  const idle = { stalled: 0, running: 0, queued: 0 };
   expect(JSON.parse(stdout)).toEqual([
-    { name: 'a\u001b[2Jb', workers: 1, waiting: 1, queued: 0 },
-    { name: 'upper', workers: 2, waiting: 2, queued: 0 },
+    { name: 'a\u001b[2Jb', workers: 1, waiting: 1, ...idle, credit: 1 },
+    { name: 'upper', workers: 2, waiting: 2, ...idle, credit: 2 },
   ]);
 });
 

@@ -51,17 +51,27 @@ describe('wrong usage', () => {
     [
       'an unknown protocol',
       ['worker', 'x', ...CONNECT, '--echo', '--protocol', 'mdp9'],
-      /one of auto, mdp0.1, mdp0.2/,
+      /one of auto, express, mdp0.1, mdp0.2/,
     ],
     [
-      'a protocol to come',
-      ['worker', 'x', ...CONNECT, '--echo', '--protocol', 'express'],
-      /later release: use one of auto/,
+      'a key that is none',
+      ['request', 'x', ...CONNECT, '--idempotency-key', ''],
+      /It must be text of 1 to 255 bytes/,
     ],
     [
-      'an option to come',
-      ['request', 'x', ...CONNECT, '--idempotency-key', '7'],
-      /express protocol, which comes with a later/,
+      'a key for a stream',
+      ['request', 'x', ...CONNECT, '--idempotency-key', '7', '--stream'],
+      /a stream is not repeated from memory/,
+    ],
+    [
+      'a priority that is none',
+      ['request', 'x', ...CONNECT, '--priority', '10'],
+      /a whole number from 0 to 9/,
+    ],
+    [
+      'a header without a value',
+      ['request', 'x', ...CONNECT, '--header', 'trace'],
+      /It must be name=value/,
     ],
     [
       'parts without a dialect for them',

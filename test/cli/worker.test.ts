@@ -57,12 +57,15 @@ describe('serving', () => {
     expect(await worker.stdout(`ready worker ${endpoint}\n`)).toHaveLength(1);
   });
 
-  it.each(['auto', 'mdp0.1', 'mdp0.2'])('--echo over %s keeps the frames', async (dialect) => {
-    const { endpoint } = await startBroker();
-    await startWorker('x', endpoint, '--echo', '--protocol', dialect);
-    const { stdout } = await run(['request', 'x', 'one', '', 'three', '--connect', endpoint]);
-    expect(stdout).toBe('one\n\nthree\n');
-  });
+  it.each(['auto', 'express', 'mdp0.1', 'mdp0.2'])(
+    '--echo over %s keeps the frames',
+    async (dialect) => {
+      const { endpoint } = await startBroker();
+      await startWorker('x', endpoint, '--echo', '--protocol', dialect);
+      const { stdout } = await run(['request', 'x', 'one', '', 'three', '--connect', endpoint]);
+      expect(stdout).toBe('one\n\nthree\n');
+    },
+  );
 
   it('--concurrency handles so many at a time', async () => {
     const { endpoint } = await startBroker();

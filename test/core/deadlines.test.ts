@@ -3,6 +3,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Deadlines } from '../../src/core/deadlines.ts';
 
+interface Named {
+  readonly name: string;
+}
+
 interface Entry {
   readonly key: string;
   readonly at: number;
@@ -40,21 +44,22 @@ describe('Deadlines', () => {
     const operations = fc.array(operation, { maxLength: 80, size: 'max' });
     fc.assert(
       fc.property(operations, (steps) => {
-        const deadlines = new Deadlines<string>();
+        const deadlines = new Deadlines<Named>();
+        const keys = new Map(KEYS.map((name) => [name, { name }]));
         const model = new Model();
         const taken: (string | undefined)[] = [];
         const expected: (string | undefined)[] = [];
         for (const step of steps) {
           if (step.type === 'set') {
-            deadlines.set(step.key, step.at);
+            deadlines.set(keys.get(step.key)!, step.at);
             model.set(step.key, step.at);
           } else if (step.type === 'delete') {
-            deadlines.delete(step.key);
+            deadlines.delete(keys.get(step.key)!);
             model.delete(step.key);
           } else {
             const first = model.sorted[0];
             const due = first !== undefined && first.at <= step.now ? first.key : undefined;
-            taken.push(deadlines.takeDue(step.now));
+            taken.push(deadlines.takeDue(step.now)?.name);
             expected.push(due);
             if (due !== undefined) model.delete(due);
           }
@@ -62,13 +67,13 @@ describe('Deadlines', () => {
           expect(deadlines.size).toBe(sorted.length);
           expect(deadlines.next).toBe(sorted[0]?.at ?? Infinity);
           for (const name of KEYS) {
-            expect(deadlines.at(name)).toBe(
+            expect(deadlines.at(keys.get(name)!)).toBe(
               sorted.find((entry) => entry.key === name)?.at ?? Infinity,
             );
           }
         }
         expect(taken).toEqual(expected);
-        for (const entry of model.sorted) expect(deadlines.takeDue(Infinity)).toBe(entry.key);
+        for (const entry of model.sorted) expect(deadlines.takeDue(Infinity)?.name).toBe(entry.key);
         expect(deadlines.takeDue(Infinity)).toBeUndefined();
       }),
       { numRuns: 200 },
@@ -85,8 +90,9 @@ describe('Deadlines', () => {
   });
 
   test('what is set to the same instant again goes behind its equals', () => {
-    const deadlines = new Deadlines<string>();
-    for (const name of ['first', 'second', 'first']) deadlines.set(name, 5);
-    expect([deadlines.takeDue(5), deadlines.takeDue(5)]).toEqual(['second', 'first']);
+    const deadlines = new Deadlines<Named>();
+    const [first, second] = [{ name: 'first' }, { name: 'second' }];
+    for (const each of [first, second, first]) deadlines.set(each, 5);
+    expect([deadlines.takeDue(5), deadlines.takeDue(5)]).toEqual([second, first]);
   });
 });

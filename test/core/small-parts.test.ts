@@ -167,6 +167,8 @@ describe('errors', () => {
     ERR_BROKER_CLOSING: true,
     ERR_CANCELLED: false,
     ERR_HANDLER_FAILED: false,
+    ERR_NOT_SUPPORTED: false,
+    ERR_NO_SERVICE: true,
     ERR_QUEUE_FULL: true,
     ERR_REPLY_TOO_LARGE: false,
     ERR_REQUEST_EXPIRED: true,
@@ -201,5 +203,7 @@ describe('errors', () => {
     expect(lost).toMatchObject({ name: 'RequestError', code: 'ERR_WORKER_LOST', service: 'echo' });
     expect(lost.cause).toBe(cause);
     expect(new RequestError('ERR_CANCELLED', 'echo', 'enough').name).toBe('AbortError');
+    const full = new RequestError('ERR_QUEUE_FULL', 'echo', 'full', { retryAfter: 50 });
+    expect(full.retryAfter).toBe(50);
   });
 });

@@ -44,9 +44,9 @@ function seenBy(version: Version, parts: string[][], final: string[]) {
 }
 
 const upper: WorkerHandler = (request) => request.text().toUpperCase();
-const inParts: WorkerHandler = (request) => {
-  request.write('one');
-  request.write('two');
+const inParts: WorkerHandler = async (request) => {
+  await request.write('one');
+  await request.write('two');
   return request.body;
 };
 
@@ -153,6 +153,32 @@ describe.skipIf(withoutPeers)('our broker, our worker and Python clients', () =>
     startWorker('0.2', endpoint, 'echo', 'later');
     expect((await repliesOf(client))[0]?.body).toEqual(['x']);
   });
+});
+
+test.skipIf(withoutPeers)('all dialects, ours and theirs, share one service', async () => {
+  const { broker, endpoint } = await bindBroker();
+  let served = 0;
+  const count: WorkerHandler = (request) => {
+    served++;
+    return request.body.map((frame) => Buffer.from(frame).toString().toUpperCase());
+  };
+  for (const version of ['0.1', '0.2'] as const) startWorker(version, endpoint, 'upper');
+  await connectWorker(endpoint, 'upper', count, { protocol: 'express' }).ready();
+  await vi.waitUntil(() => broker.status().workers === 3, { interval: 1, timeout: 5000 });
+  const python = CLIENTS.map(async ([version, socket]) => {
+    const more = ['--socket', socket, '--count', '50'];
+    const replies = await repliesOf(startClient(version, endpoint, 'upper', ['a'], ...more));
+    return replies.map(({ body }) => body.join(' '));
+  });
+  const client = connectClient(endpoint, { protocol: 'express' });
+  const bodies = Array.from({ length: 50 }, (_, index) => `b${index}`);
+  const replies = await Promise.all(bodies.map((body) => client.request('upper', body)));
+  expect(replies.map((reply) => reply.text())).toEqual(bodies.map((body) => body.toUpperCase()));
+  const numbered = Array.from({ length: 50 }, (_, index) => `A ${index + 1}`);
+  expect(await Promise.all(python)).toEqual([numbered, numbered, numbered]);
+  expect(served).toBeGreaterThan(0);
+  expect(served).toBeLessThan(200);
+  expect(broker.status().requests).toMatchObject({ accepted: 200, replied: 200 });
 });
 
 describe.skipIf(withoutPeers)('MMI of our broker', () => {

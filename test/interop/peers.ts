@@ -125,9 +125,10 @@ export async function startBroker(
   return { broker, endpoint: line.slice('ready '.length) };
 }
 
-/** A broker of ours on a free port. */
+/** A broker of ours, on a free port or where another one was. */
 export async function bindBroker(
   options?: BrokerOptions,
+  endpoint = 'tcp://127.0.0.1:*',
 ): Promise<{ broker: MajordomoBroker; endpoint: string }> {
   const broker = new MajordomoBroker({
     heartbeatInterval: HEARTBEAT,
@@ -135,7 +136,7 @@ export async function bindBroker(
     ...options,
   });
   closing.push(() => broker.close());
-  return { broker, endpoint: await broker.bind('tcp://127.0.0.1:*') };
+  return { broker, endpoint: await broker.bind(endpoint) };
 }
 
 /** A worker of ours; `ready()` is the test's to wait for. */

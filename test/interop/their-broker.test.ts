@@ -4,6 +4,7 @@ import { Router } from 'zeromq';
 import type { WorkerEvent, WorkerProtocol } from '../../src/index.ts';
 import {
   ask,
+  bindBroker,
   closeAfterwards,
   collect,
   connectClient,
@@ -77,9 +78,9 @@ for (const [name, args] of BROKERS) {
       const worker = connectWorker(
         endpoint,
         'count',
-        (request) => {
-          request.write('one');
-          request.write('two');
+        async (request) => {
+          await request.write('one');
+          await request.write('two');
           return request.body;
         },
         { protocol },
@@ -139,6 +140,53 @@ for (const [name, args] of BROKERS) {
   });
 }
 
+describe.skipIf(withoutPeers)('what a Python broker cannot promise', () => {
+  test('is refused if it says that it has no express', async () => {
+    const { broker, endpoint } = await startBroker();
+    startWorker('0.1', endpoint, 'echo');
+    await broker.line(/^registered/);
+    const client = connectClient(endpoint);
+    for (const options of [{ idempotencyKey: 'k' }, { failFast: true }]) {
+      const refused = client.request('echo', 'x', options);
+      await expect(refused).rejects.toMatchObject({ code: 'ERR_NOT_SUPPORTED' });
+    }
+    const refused = client.broadcast('echo', 'x');
+    await expect(refused).rejects.toMatchObject({ code: 'ERR_NOT_SUPPORTED' });
+    // What it need not promise it carries as well as it can.
+    const options = { priority: 9, headers: { trace: 'x' } };
+    expect((await client.request('echo', 'x', options)).text()).toBe('x');
+  });
+
+  test('waits for a better one if it says nothing', async () => {
+    const { broker, endpoint } = await startBroker(undefined, '--no-mmi');
+    startWorker('0.1', endpoint, 'echo');
+    await broker.line(/^registered/);
+    const client = connectClient(endpoint);
+    const keyed = client.request('echo', 'x', { idempotencyKey: 'k', timeout: 600 });
+    await expect(keyed).rejects.toMatchObject({ code: 'ERR_REQUEST_TIMEOUT' });
+    expect((await client.request('echo', 'x')).text()).toBe('x');
+  });
+
+  test('comes with one of ours in its place: worker and client move to express', async () => {
+    const { broker: theirs, endpoint } = await startBroker();
+    const worker = connectWorker(endpoint, 'upper', (it) => it.text().toUpperCase(), {
+      reconnectLimit: 200,
+    });
+    await worker.ready();
+    const client = connectClient(endpoint, { attemptTimeout: 200, retries: 50, backoffLimit: 50 });
+    expect((await client.request('upper', 'plain')).text()).toBe('PLAIN');
+    await theirs.end('SIGKILL');
+    const { broker } = await bindBroker({}, endpoint);
+    const isExpress = (): boolean => {
+      const { clients, services } = broker.status();
+      return clients === 1 && services[0]?.credit === 1;
+    };
+    while (!isExpress()) expect((await client.request('upper', 'on')).text()).toBe('ON');
+    const keyed = await client.request('upper', 'express', { idempotencyKey: 'k' });
+    expect(keyed.text()).toBe('EXPRESS');
+  });
+});
+
 describe.skipIf(withoutPeers)('MMI of a Python broker', () => {
   test.each(PROTOCOLS)('our client (%s) asks it', async (protocol) => {
     const { broker, endpoint } = await startBroker();
@@ -162,7 +210,8 @@ describe.skipIf(withoutPeers)('MMI of a Python broker', () => {
 describe('a broker of 0.1 only', () => {
   test.each([
     ['auto', ['mdp0.2', 'mdp0.1']],
-    ['mdp0.1', ['mdp0.1']],
+    // Told inside connect(), before anyone could listen: nothing is asked before.
+    ['mdp0.1', []],
   ] satisfies [WorkerProtocol, string[]][])(
     'our worker (%s) finds the dialect that it speaks',
     async (protocol, expected) => {
@@ -175,8 +224,7 @@ describe('a broker of 0.1 only', () => {
       });
       await upper.ready();
       expect(await replied).toBe('client||HELLO');
-      // The first 'connecting' is told inside connect(), before anyone could listen.
-      expect(dialects).toEqual(expected.slice(1));
+      expect(dialects).toEqual(expected);
     },
   );
 });

@@ -14,8 +14,10 @@ import {
   type Body,
 } from '../../src/index.ts';
 import {
+  broadcastRules,
   brokerRules,
   clientRules,
+  mapRules,
   requestRules,
   workerRules,
 } from '../../src/majordomo/options.ts';
@@ -54,6 +56,9 @@ describe('options', () => {
     ['MajordomoWorker', workerRules, newWorker],
     ['MajordomoClient', clientRules, newClient],
     ['request', requestRules, (options) => connectedClient().request('x', '', options)],
+    ['stream', requestRules, (options) => connectedClient().stream('x', '', options).next()],
+    ['broadcast', broadcastRules, (options) => connectedClient().broadcast('x', '', options)],
+    ['map', mapRules, (options) => connectedClient().map('x', [''], options).next()],
     ['ready', { timeout: 0 }, (options) => connectedClient().ready(options)],
     ['ready', { timeout: 0 }, (options) => newWorker().ready(options)],
   ];
@@ -99,6 +104,33 @@ describe('options', () => {
   ])('%s: %s is refused', async (name, value) => {
     const failure = await failureOf(() => newBroker({ [name]: value }));
     expect(failure.message).toContain(`option '${name}' must be`);
+  });
+
+  test.each([
+    ['idempotencyKey', ''],
+    ['idempotencyKey', 'ä'.repeat(128)],
+    ['idempotencyKey', '\ud800'],
+    ['priority', 10],
+    ['priority', 1.5],
+    ['headers', ['a']],
+    ['headers', { a: 5 }],
+    ['failFast', 'yes'],
+    ['codec', 'xml'],
+  ])('of a request: %s: %o is refused', async (name, value) => {
+    const failure = await failureOf(() => connectedClient().request('x', '', { [name]: value }));
+    expect(failure.message).toContain(`option '${name}' must be`);
+  });
+
+  test('headers have a limit', async () => {
+    const options = { headers: { much: 'x'.repeat(65_536) } };
+    const failure = await failureOf(() => connectedClient().request('x', '', options));
+    expect(failure).toMatchObject({ code: 'ERR_INVALID_OPTION' });
+    expect(failure.message).toContain('65536 bytes');
+  });
+
+  test('codecs of a client are named by service', async () => {
+    const failure = await failureOf(() => newClient({ codecs: { x: 'xml' } }));
+    expect(failure.message).toContain("option 'codecs' must be");
   });
 
   test('names that every object has are unknown options too', async () => {
@@ -294,7 +326,7 @@ async function serve(
   handler: (write: (part: Body) => void) => Body | void,
 ): Promise<() => Promise<string>> {
   const endpoint = await newBroker().bind('tcp://127.0.0.1:*');
-  const worker = closing(new MajordomoWorker('x', (it) => handler((part) => it.write(part))));
+  const worker = closing(new MajordomoWorker('x', (it) => handler((part) => void it.write(part))));
   worker.connect(endpoint);
   await worker.ready();
   const client = newClient();

@@ -63,7 +63,15 @@ describe('a failure', () => {
 });
 
 describe('MMI', () => {
-  const status: ServiceStatus = { name: 'echo', workers: 2, waiting: 1, queued: 3 };
+  const status: ServiceStatus = {
+    name: 'echo',
+    workers: 2,
+    waiting: 1,
+    stalled: 0,
+    running: 1,
+    credit: 2,
+    queued: 3,
+  };
   const view = { offers: (name: string) => name === 'echo', services: () => [status] };
   const ask = (service: string, text = ''): string[] =>
     answerMmi(service, [encodeText(text)], view).map(decodeText);

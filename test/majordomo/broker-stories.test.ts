@@ -308,11 +308,20 @@ describe('names of its own', () => {
     broker.request('client', 'x', 'unserved');
     broker.request('client', '', 'mmi.services');
     const services = [
-      { name: 'echo', workers: 1, waiting: 1, queued: 0 },
-      { name: 'unserved', workers: 0, waiting: 0, queued: 1 },
+      { name: 'echo', workers: 1, waiting: 1, stalled: 0, running: 0, credit: 1, queued: 0 },
+      { name: 'unserved', workers: 0, waiting: 0, stalled: 0, running: 0, credit: 0, queued: 1 },
     ];
     expect(broker.traffic).toEqual([`client = 200|${JSON.stringify(services)}`]);
   });
+});
+
+test('a request that waits owns the bytes of its body', () => {
+  const broker = new BrokerStory();
+  const borrowed = body('hello');
+  broker.hear('client', { type: 'request', dialect: 'mdp0.2', service: 'echo', body: borrowed });
+  borrowed[0]!.fill(0);
+  broker.ready('w1');
+  expect(broker.traffic).toEqual(['w1 < hello']);
 });
 
 describe('bounds', () => {

@@ -58,7 +58,7 @@ describe('a request', () => {
     client.request('waiting', { timeout: 400 });
     client.wait(450);
     expect(client.outcomes).toEqual(['1 ! ERR_REQUEST_TIMEOUT']);
-    expect(client.took('failed')[0]!.message).toContain('no lane became free');
+    expect(client.took('failed')[0]!.message).toContain('could not be asked');
     client.wait(50);
     expect(client.outcomes).toEqual(['0 ! ERR_REQUEST_TIMEOUT']);
     client.request('resting', { timeout: 1050 });

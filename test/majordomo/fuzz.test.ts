@@ -200,7 +200,7 @@ test('the worker takes any frames from its broker', async () => {
 test('the client takes any frames from its broker', async () => {
   const router = closing(new Router({ linger: 0, sendHighWaterMark: 0 }));
   await router.bind('tcp://127.0.0.1:*');
-  const client = closing(new MajordomoClient({ lanes: 1, retries: 0 }));
+  const client = closing(new MajordomoClient({ protocol: 'mdp0.1', lanes: 1, retries: 0 }));
   let malformed = 0;
   let refused = 0;
   client.on('malformed', () => malformed++);

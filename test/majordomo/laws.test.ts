@@ -1,38 +1,17 @@
-/** Every Majordomo machine keeps the five laws of the machine contract. */
+/** Majordomo's broker machine keeps the five laws; `worker-laws` and `client-laws` are the others. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Outbox } from '../../src/core/machine.ts';
+import { REQUEST_ERROR_CODES } from '../../src/core/errors.ts';
+import type { Frames, Outbox } from '../../src/core/machine.ts';
 import {
   BrokerMachine,
   type BrokerCall,
   type BrokerPort,
   type BrokerSettings,
 } from '../../src/majordomo/broker-machine.ts';
-import type { BrokerEvent } from '../../src/majordomo/broker-events.ts';
-import {
-  ClientMachine,
-  type ClientCall,
-  type ClientEvent,
-  type ClientPort,
-  type ClientSettings,
-} from '../../src/majordomo/client-machine.ts';
-import type {
-  BrokerInput,
-  BrokerOutput,
-  ClientInput,
-  ClientOutput,
-  WorkerInput,
-  WorkerOutput,
-} from '../../src/majordomo/commands.ts';
-import type { WorkerProtocol } from '../../src/majordomo/options.ts';
-import { brokerCodec, clientCodec, workerCodec } from '../../src/majordomo/protocol.ts';
-import {
-  WorkerMachine,
-  type HandlerToken,
-  type WorkerCall,
-  type WorkerEvent,
-  type WorkerPort,
-} from '../../src/majordomo/worker-machine.ts';
+import { BROKER_EVENT_TYPES, type BrokerEvent } from '../../src/majordomo/broker-events.ts';
+import type { BrokerInput, BrokerOutput, RequestCommand } from '../../src/majordomo/commands.ts';
+import { brokerCodec, encode } from '../../src/majordomo/protocol.ts';
 import {
   checkLaws,
   lawSteps,
@@ -40,7 +19,8 @@ import {
   type LawStep,
   type LawSubject,
 } from '../../src/testing/laws.ts';
-import { bodies, dialects, envelopes, messages } from './messages.ts';
+import { contradictions } from './broker-conservation.ts';
+import { bodies, envelopes, messages } from './messages.ts';
 
 const RUNS = { numRuns: 800, seed: 20_260 };
 
@@ -63,21 +43,144 @@ const brokerSettings: BrokerSettings = {
   attemptTimeout: 100,
   requestTtl: 400,
   queueLimit: 4,
-  queueBytes: 1200,
+  queueBytes: 3000,
   workerLimit: 2,
+  clientLimit: 2,
   replyBufferBytes: 20,
   noticeGrace: 5,
+  clientGrace: 8,
+  priorityAgeing: 50,
+  idempotencyTtl: 150,
+  idempotencyBytes: 1000,
+  deadLetterService: 'sum',
   random: () => 0,
 };
 
+// Express. Few names and small numbers, so that they meet.
+
+const LONGEST_PLAN = 60;
+const LARGEST_CREDIT = 3;
+
+const express = kind('express');
+const session = fc.constantFrom('one', 'two').map((name) => name.padEnd(16, '.'));
+const settings = { heartbeatInterval: fc.constantFrom(10, 30), heartbeatLiveness: fc.constant(2) };
+const someCredit = fc.nat(LARGEST_CREDIT);
+const services = fc.constantFrom('echo', 'echo', 'echo', 'sum', 'mmi.x');
+const held = (largest: number) => fc.subarray(Array.from({ length: largest }, (_, at) => at));
+const failure = fc.record({ code: fc.constantFrom(...REQUEST_ERROR_CODES), message: kind('no') });
+
+/** A request to be numbered by its place in the plan. */
+const expressRequests: fc.Arbitrary<RequestCommand> = fc.record({
+  type: kind('request'),
+  dialect: express,
+  service: services,
+  body: bodies,
+  timeLeft: fc.option(fc.integer({ min: 1, max: 200 }), { nil: undefined }),
+  priority: fc.option(fc.nat(9), { nil: undefined }),
+  key: fc.option(fc.constant('key'), { nil: undefined, freq: 2 }),
+  headers: fc.option(fc.uint8Array({ maxLength: 5 }), { nil: undefined }),
+  window: fc.option(fc.nat(1000), { nil: undefined, freq: 2 }),
+  failFast: fc.boolean(),
+  broadcast: fc.integer({ min: 0, max: 3 }).map((of) => of === 0),
+});
+
+/** Stands in a plan for a request of express. */
+const REQUEST: Frames = [];
+
+const heartbeat = (numbers: fc.Arbitrary<number[]>) =>
+  fc.record({
+    type: kind('heartbeat'),
+    dialect: express,
+    beat: fc.nat(6),
+    echo: fc.nat(4),
+    held: numbers,
+  });
+
+const common = [
+  fc.record({ type: kind('announce'), dialect: express, bytes: fc.nat(100_000) }),
+  fc.record({ type: kind('disconnect'), dialect: express }),
+] as const;
+
+const inFrames = (commands: fc.Arbitrary<BrokerInput>): fc.Arbitrary<Frames> =>
+  commands.map((command) => encode(command).frames);
+
+function fromClients(): fc.Arbitrary<Frames> {
+  const hello = fc.record({ type: kind('hello'), dialect: express, session, ...settings });
+  const number = fc.nat(LONGEST_PLAN);
+  const said = inFrames(
+    fc.oneof<fc.Arbitrary<BrokerInput>[]>(
+      ...common,
+      hello,
+      hello,
+      hello,
+      fc.record({ type: kind('cancel'), dialect: express, number }),
+      fc.record({ type: kind('credit'), dialect: express, number, bytes: fc.nat(1000) }),
+      heartbeat(held(LONGEST_PLAN)),
+      heartbeat(fc.constant(Array.from({ length: LONGEST_PLAN }, (_, at) => at))),
+    ),
+  );
+  const asked = fc.constant(REQUEST);
+  return fc.oneof({ weight: 1, arbitrary: said }, { weight: 1, arbitrary: asked });
+}
+
+function fromWorkers(): fc.Arbitrary<Frames> {
+  const ready = fc.record({
+    type: kind('ready'),
+    dialect: express,
+    session,
+    service: services,
+    credit: someCredit,
+    held: held(9),
+    ...settings,
+  });
+  const result = { type: kind('result'), dialect: express, envelope: fc.constant<Frames>([]) };
+  const numbers = { number: fc.nat(6), sequence: fc.constantFrom(0, 0, 0, 1, 2) };
+  const end = fc.constant(true);
+  const nothing = fc.constant<Frames>([]);
+  return inFrames(
+    fc.oneof<fc.Arbitrary<BrokerInput>[]>(
+      ...common,
+      ready,
+      ready,
+      ready,
+      fc.record({ ...result, ...numbers, body: bodies, final: fc.boolean() }),
+      fc.record({ ...result, ...numbers, body: bodies, final: end }),
+      fc.record({ ...result, ...numbers, body: nothing, final: end, failure }),
+      fc.record({ type: kind('handBack'), dialect: express, number: fc.nat(2) }),
+      fc.record({ type: kind('handBack'), dialect: express, number: fc.nat(2) }),
+      fc.record({ type: kind('capacity'), dialect: express, credit: someCredit }),
+      fc.record({ type: kind('beacon'), dialect: express, session, stuck: fc.constantFrom(0, 50) }),
+      heartbeat(held(9)),
+      heartbeat(held(9)),
+    ),
+  );
+}
+
+/** Numbers ascend: the place in the plan makes them so. */
+function numbered(
+  steps: readonly LawStep<BrokerPort, BrokerCall>[],
+  requests: readonly RequestCommand[],
+): LawStep<BrokerPort, BrokerCall>[] {
+  return steps.map(({ after, input }, number) => {
+    if (input.kind !== 'message' || input.frames !== REQUEST) return { after, input };
+    const { frames } = encode({ ...requests[number]!, number });
+    return { after, input: { ...input, frames } };
+  });
+}
+
 function brokerInputs(): fc.Arbitrary<LawInput<BrokerPort, BrokerCall>> {
   const port = kind('peers');
-  const from = fc.constantFrom('a', 'b', 'c', 'd');
+  const from = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f');
   const service = fc.constantFrom('echo', 'echo', 'echo', 'sum', 'mmi.service', 'mmi.x');
   const frames = messages({ service, envelope: envelopes(...TAGS) });
   const call = fc.constantFrom<BrokerCall>({ type: 'drain' }, { type: 'stop' });
+  const message = (who: readonly string[], what: fc.Arbitrary<Frames>) =>
+    fc.record({ kind: kind('message'), port, from: fc.constantFrom(...who), frames: what });
   return choose<BrokerPort, BrokerCall>([
-    [40, fc.record({ kind: kind('message'), port, from, frames })],
+    [2, fc.record({ kind: kind('message'), port, from, frames })],
+    [20, message(['a', 'b', 'c'], frames)],
+    [30, message(['c', 'd'], fromClients())],
+    [30, message(['e', 'f'], fromWorkers())],
     [1, fc.record({ kind: kind('call'), call })],
     [3, fc.record({ kind: kind('peerGone'), port, from })],
     [3, fc.record({ kind: kind('writable'), port, to: from })],
@@ -95,12 +198,18 @@ const broker: LawSubject<
 > = {
   build: (outbox) => new BrokerMachine(outbox, brokerSettings),
   codec: brokerCodec,
-  steps: lawSteps(brokerInputs()),
+  steps: fc
+    .tuple(
+      lawSteps(brokerInputs(), LONGEST_PLAN),
+      fc.array(expressRequests, { minLength: LONGEST_PLAN, maxLength: LONGEST_PLAN }),
+    )
+    .map(([steps, requests]) => numbered(steps, requests)),
   ending: [{ type: 'drain' }],
   bounds: (machine) => {
     const { queues } = machine.requests.state;
-    const fresh = [...queues.values()].flatMap(({ lines }) => [...lines.values()]);
-    const waiting = fresh.flatMap((line) => [...line]);
+    const lines = [...queues.values()].flatMap(({ levels }) => [...levels.values()]);
+    const waiting = lines.flatMap((owners) => [...owners.values()]).flatMap((line) => [...line]);
+    const contradicted = contradictions(machine);
     // What comes back from a lost worker was taken in before, and is not refused a second time.
     return [
       { name: 'queued requests', size: waiting.length, limit: brokerSettings.queueLimit },
@@ -113,201 +222,25 @@ const broker: LawSubject<
       {
         name: 'in flight',
         size: machine.requests.state.inFlight,
-        limit: brokerSettings.workerLimit,
+        limit: brokerSettings.workerLimit * LARGEST_CREDIT,
       },
+      {
+        name: 'clients',
+        size: machine.clients.state.sessions.size,
+        limit: brokerSettings.clientLimit,
+      },
+      {
+        name: 'bytes kept',
+        size: machine.keys.state.bytes,
+        limit: brokerSettings.idempotencyBytes,
+      },
+      { name: contradicted.join(', '), size: contradicted.length, limit: 0 },
     ];
   },
   ledger: {
     asked: (input) => (input.kind === 'call' ? 'drain' : undefined),
     ended: (effect) =>
       effect.kind === 'event' && effect.event.type === 'drained' ? 'drain' : undefined,
-  },
-};
-
-// The worker
-
-const TOKENS = 6;
-
-function workerCalls(): fc.Arbitrary<WorkerCall> {
-  const token = fc.nat(TOKENS);
-  const failure = fc.constant({ code: 'ERR_HANDLER_FAILED', message: 'no' } as const);
-  const endpoints = fc.constantFrom(['one'], ['one', 'two'], []);
-  return fc.oneof(
-    { weight: 2, arbitrary: fc.record({ type: kind('connect'), endpoints }) },
-    { weight: 4, arbitrary: fc.record({ type: kind('write'), token, body: bodies }) },
-    { weight: 4, arbitrary: fc.record({ type: kind('reply'), token, body: bodies }) },
-    { weight: 2, arbitrary: fc.record({ type: kind('fail'), token, failure }) },
-    { weight: 1, arbitrary: fc.record({ type: kind('drain') }) },
-    { weight: 1, arbitrary: fc.record({ type: kind('stop') }) },
-  );
-}
-
-function workerSubject(
-  protocol: WorkerProtocol,
-): LawSubject<WorkerPort, WorkerInput, WorkerOutput, WorkerCall, WorkerEvent, WorkerMachine> {
-  const port = kind('broker');
-  const from = kind('');
-  const dialect = protocol === 'auto' ? dialects : fc.constant(protocol);
-  const connect: LawInput<WorkerPort, WorkerCall> = {
-    kind: 'call',
-    call: { type: 'connect', endpoints: ['one'] },
-  };
-  const inputs = choose<WorkerPort, WorkerCall>([
-    [8, fc.record({ kind: kind('message'), port, from, frames: messages({ dialect }) })],
-    [8, fc.record({ kind: kind('call'), call: workerCalls() })],
-    [1, fc.record({ kind: kind('peerGone'), port, from })],
-    [1, fc.record({ kind: kind('writable'), port, to: from })],
-  ]);
-  let latest: HandlerToken | undefined;
-  const lost = new Set<HandlerToken>();
-  return {
-    build: (outbox) => {
-      lost.clear();
-      return new WorkerMachine(outbox, {
-        service: 'echo',
-        protocol,
-        heartbeatInterval: 20,
-        heartbeatLiveness: 3,
-        reconnectInterval: 10,
-        reconnectLimit: 40,
-        replyBufferBytes: 20,
-        random: () => 0.5,
-      });
-    },
-    codec: workerCodec,
-    steps: lawSteps(inputs).map((steps) => [{ after: 0, input: connect }, ...steps]),
-    // All handlers return, and what still has no result then is given up.
-    ending: [
-      { type: 'drain' },
-      ...Array.from({ length: 60 }, (_, token): WorkerCall => ({ type: 'reply', token, body: [] })),
-    ],
-    bounds: (machine) => [{ name: 'handlers', size: machine.running, limit: 1 }],
-    ledger: {
-      asked: (input) =>
-        input.kind === 'call' && (input.call.type === 'drain' || input.call.type === 'stop')
-          ? 'drain'
-          : undefined,
-      begun: (effect) => {
-        if (effect.kind !== 'event' || effect.event.type !== 'request') return undefined;
-        latest = effect.event.token;
-        return latest;
-      },
-      ended: (effect, input) => {
-        if (effect.kind === 'event') {
-          const { event } = effect;
-          if (event.type === 'requestLost') lost.add(event.token);
-          if (event.type === 'requestLost') return event.token;
-          // The reply waited for room when its session ended; otherwise the loss was told before.
-          if (event.type === 'replyDropped') return lost.has(event.token) ? undefined : event.token;
-          return effect.event.type === 'drained' ? 'drain' : undefined;
-        }
-        if (effect.command.type !== 'result' || !effect.command.final) return undefined;
-        // A result comes of its handler's own call, or later, when a full queue has room again.
-        if (input?.kind === 'writable') return latest;
-        const isOwn = input?.kind === 'call' && 'token' in input.call;
-        return isOwn ? input.call.token : 'a result that no handler gave';
-      },
-    },
-  };
-}
-
-// The client
-
-const clientSettings: ClientSettings = {
-  lanes: 2,
-  queueLimit: 3,
-  queueBytes: 60,
-  replyBufferBytes: 20,
-  backoff: 10,
-  backoffLimit: 40,
-  noticeGrace: 15,
-  random: () => 0.5,
-};
-
-function clientCalls(): fc.Arbitrary<ClientCall> {
-  const id = fc.nat(40);
-  return fc.oneof(
-    {
-      weight: 8,
-      arbitrary: fc.record({
-        type: kind('request'),
-        id,
-        service: fc.constantFrom('echo', 'sum'),
-        body: bodies,
-        dialect: dialects,
-        streaming: fc.boolean(),
-        timeout: fc.integer({ min: 1, max: 500 }),
-        attemptTimeout: fc.integer({ min: 1, max: 200 }),
-        retries: fc.nat(3),
-      }),
-    },
-    { weight: 3, arbitrary: fc.record({ type: kind('cancel'), id, reason: kind('enough') }) },
-    {
-      weight: 2,
-      arbitrary: fc.record({
-        type: kind('connect'),
-        endpoints: fc.constantFrom(['one'], ['one', 'two'], []),
-      }),
-    },
-    { weight: 1, arbitrary: fc.constantFrom<ClientCall>({ type: 'drain' }, { type: 'stop' }) },
-  );
-}
-
-/** Ids are unique by contract: the position makes them so, and cancels mean one of the last five. */
-function withOwnIds(
-  steps: readonly LawStep<ClientPort, ClientCall>[],
-): LawStep<ClientPort, ClientCall>[] {
-  return steps.map(({ after, input }, index) => {
-    if (input.kind !== 'call') return { after, input };
-    const { call } = input;
-    if (call.type === 'request')
-      return { after, input: { ...input, call: { ...call, id: index } } };
-    if (call.type !== 'cancel') return { after, input };
-    return { after, input: { ...input, call: { ...call, id: index - 1 - (call.id % 5) } } };
-  });
-}
-
-function clientInputs(): fc.Arbitrary<LawInput<ClientPort, ClientCall>> {
-  const port = fc.constantFrom<ClientPort>('lane-0', 'lane-1', 'lane-7');
-  const from = kind('');
-  const frames = messages({ service: fc.constantFrom('echo', 'sum') });
-  return choose<ClientPort, ClientCall>([
-    [10, fc.record({ kind: kind('message'), port, from, frames })],
-    [10, fc.record({ kind: kind('call'), call: clientCalls() })],
-    [1, fc.record({ kind: kind('peerGone'), port, from })],
-    [1, fc.record({ kind: kind('writable'), port, to: from })],
-  ]);
-}
-
-const client: LawSubject<
-  ClientPort,
-  ClientInput,
-  ClientOutput,
-  ClientCall,
-  ClientEvent,
-  ClientMachine
-> = {
-  build: (outbox) => new ClientMachine(outbox, clientSettings),
-  codec: clientCodec,
-  steps: lawSteps(clientInputs()).map(withOwnIds),
-  // Each request has a timeout: time alone must end them all.
-  ending: [{ type: 'drain' }],
-  bounds: (machine) => [
-    { name: 'waiting', size: machine.waiting, limit: clientSettings.queueLimit },
-  ],
-  ledger: {
-    asked: (input) => {
-      if (input.kind !== 'call') return undefined;
-      const { call } = input;
-      if (call.type === 'request') return call.id;
-      return call.type === 'drain' || call.type === 'stop' ? 'drain' : undefined;
-    },
-    ended: (effect) => {
-      if (effect.kind !== 'event') return undefined;
-      const { event } = effect;
-      if (event.type === 'drained') return 'drain';
-      return event.type === 'reply' || event.type === 'failed' ? event.id : undefined;
-    },
   },
 };
 
@@ -337,62 +270,13 @@ describe('the five laws hold for', () => {
   test('the broker', () => {
     expect(checkLaws(broker, RUNS)).toBeUndefined();
   });
-  test('the worker of 0.1', () => {
-    expect(checkLaws(workerSubject('mdp0.1'), RUNS)).toBeUndefined();
-  });
-  test('the worker of 0.2', () => {
-    expect(checkLaws(workerSubject('mdp0.2'), RUNS)).toBeUndefined();
-  });
-  test('the worker that finds its dialect', () => {
-    expect(checkLaws(workerSubject('auto'), RUNS)).toBeUndefined();
-  });
-  test('the client', () => {
-    expect(checkLaws(client, RUNS)).toBeUndefined();
-  });
 });
 
 describe('the plans reach what matters', () => {
   test('at the broker', () => {
     const types = emitted<BrokerEvent>((count) =>
-      checkLaws(
-        { ...broker, build: (outbox) => broker.build(counting(outbox, count)) },
-        { ...RUNS, numRuns: 300 },
-      ),
+      checkLaws({ ...broker, build: (outbox) => broker.build(counting(outbox, count)) }, RUNS),
     );
-    expect([...types].toSorted()).toEqual([
-      'deadLetter',
-      'drained',
-      'malformed',
-      'replyRefused',
-      'requestCancelled',
-      'requestExpired',
-      'requestRefused',
-      'requestRequeued',
-      'unexpectedCommand',
-      'workerLost',
-      'workerReady',
-      'workerRefused',
-    ]);
-  });
-
-  test('at the worker', () => {
-    const subject = workerSubject('auto');
-    const types = emitted<WorkerEvent>((count) =>
-      checkLaws(
-        { ...subject, build: (outbox) => subject.build(counting(outbox, count)) },
-        { ...RUNS, numRuns: 300 },
-      ),
-    );
-    expect([...types]).toHaveLength(8);
-  });
-
-  test('at the client', () => {
-    const types = emitted<ClientEvent>((count) =>
-      checkLaws(
-        { ...client, build: (outbox) => client.build(counting(outbox, count)) },
-        { ...RUNS, numRuns: 300 },
-      ),
-    );
-    expect([...types]).toHaveLength(7);
+    expect([...types].toSorted()).toEqual(BROKER_EVENT_TYPES.toSorted());
   });
 });

@@ -2,12 +2,12 @@
 import fc from 'fast-check';
 import { encodeText } from '../../src/core/frames.ts';
 import type { Frames } from '../../src/core/machine.ts';
-import type { Command, Dialect } from '../../src/majordomo/commands.ts';
+import type { Command, Dialect, StockDialect } from '../../src/majordomo/commands.ts';
 import { encode } from '../../src/majordomo/protocol.ts';
 
 export const SERVICES = ['echo', 'sum'] as const;
 
-export const dialects: fc.Arbitrary<Dialect> = fc.constantFrom('mdp0.1', 'mdp0.2');
+export const dialects: fc.Arbitrary<StockDialect> = fc.constantFrom('mdp0.1', 'mdp0.2');
 export const services = fc.constantFrom<string>(...SERVICES, 'mmi.service', 'mmi.x');
 
 /** Frames of a body: never none, as no dialect has a message without one. */

@@ -1,7 +1,7 @@
 /** The parts of a streamed reply: order, bound, end and failure. */
 import { describe, expect, test } from 'vitest';
 import { RequestError } from '../../src/core/errors.ts';
-import { encodeText } from '../../src/core/frames.ts';
+import { encodeText, sizeOf } from '../../src/core/frames.ts';
 import { PartStream } from '../../src/majordomo/part-stream.ts';
 import { Reply } from '../../src/majordomo/payload.ts';
 
@@ -43,15 +43,17 @@ describe('a part stream', () => {
   });
 
   test('refuses what a slow reader leaves unread beyond the limit, and takes more once it read', async () => {
-    const stream = new PartStream(205);
+    const stream = new PartStream(sizeOf(part('abc').body));
     expect([stream.push(part('abc')), stream.push(part('def'))]).toEqual([true, false]);
     const reader = stream[Symbol.asyncIterator]();
     expect((await reader.next()).value?.text()).toBe('abc');
     expect(stream.push(part('def'))).toBe(true);
   });
 
-  test('takes one part of any size when nothing is unread', () => {
-    expect(new PartStream(205).push(part('much too long'))).toBe(true);
+  test('takes one part of any size while there is room at all', () => {
+    const stream = new PartStream(sizeOf(part('a').body) + 1);
+    const pushed = ['a', 'much too long', 'b'].map((text) => stream.push(part(text)));
+    expect(pushed).toEqual([true, true, false]);
   });
 
   test('gives what came before a failure, then throws it', async () => {
@@ -77,5 +79,17 @@ describe('a part stream', () => {
     stream.finish(final('d'));
     expect(stream.push(part('e'))).toBe(true);
     expect(await readAll(stream)).toEqual(['c (final)']);
+  });
+
+  test('tells what the reader has taken, when it takes it', async () => {
+    const taken: number[] = [];
+    const stream = new PartStream(1000, (bytes) => taken.push(bytes));
+    for (const text of ['a', 'bc']) stream.push(part(text));
+    expect(taken).toEqual([]);
+    const reader = stream[Symbol.asyncIterator]();
+    await reader.next();
+    expect(taken).toEqual([sizeOf(part('a').body)]);
+    await reader.next();
+    expect(taken[1]).toBe(sizeOf(part('bc').body));
   });
 });

@@ -20,9 +20,9 @@ const CODECS: Record<Side, Pick<Codec<string, Command, never>, 'decode'>> = {
 };
 
 /** The command in a message, or why it was refused. */
-function decode(side: Side, frames: Frames): Command | string {
+function decode(side: Side, frames: Frames, port = ''): Command | string {
   const delivered: Command[] = [];
-  const reason = CODECS[side].decode('', frames, (command) => delivered.push(command));
+  const reason = CODECS[side].decode(port, frames, (command) => delivered.push(command));
   expect(delivered).toHaveLength(reason === undefined ? 1 : 0);
   return reason ?? delivered[0]!;
 }
@@ -149,6 +149,13 @@ describe('refused by name', () => {
   });
 });
 
+test('a worker that asks, as a client, which dialects are spoken is answered as one', () => {
+  const reply = { type: 'reply', dialect: one, service: 'echo', body, final: true };
+  expect(decode('worker', hex(`'' ${MDPC01} ${ECHO} 68 '' 69`), 'probe')).toEqual(reply);
+  const refused = decode('worker', hex(`'' ${MDPW01} 04`), 'probe');
+  expect(refused).toBe('a worker command, but this is a client');
+});
+
 describe('service names', () => {
   test.each(['a', 'x'.repeat(255), 'é'.repeat(127), 'naïve 🚢', '\0', '\uFEFFecho'])(
     '%j is one',
@@ -176,7 +183,7 @@ describe('service names', () => {
 });
 
 describe('any message', () => {
-  const RECEIVERS: Record<Command['type'], readonly Side[]> = {
+  const RECEIVERS: Partial<Record<Command['type'], readonly Side[]>> = {
     request: ['broker'],
     ready: ['broker'],
     result: ['broker'],
@@ -190,7 +197,7 @@ describe('any message', () => {
     fc.assert(
       fc.property(commands(), (command) => {
         const { frames } = encode(command);
-        for (const side of RECEIVERS[command.type]) {
+        for (const side of RECEIVERS[command.type]!) {
           const decoded = decode(side, frames);
           expect(decoded).toMatchObject(command);
           expect(shown(encode(decoded as Command).frames)).toBe(shown(frames));

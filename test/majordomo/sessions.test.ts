@@ -2,30 +2,46 @@
 import { describe, expect, test } from 'vitest';
 import type { PendingRequest } from '../../src/majordomo/requests.ts';
 import { RequestBook } from '../../src/majordomo/requests.ts';
-import { SessionTable, type Session } from '../../src/majordomo/sessions.ts';
+import {
+  mayWork,
+  SessionTable,
+  type NewSession,
+  type Session,
+} from '../../src/majordomo/sessions.ts';
 
 const SETTINGS = { heartbeatInterval: 100, heartbeatLiveness: 3 };
-const READY = { type: 'ready', dialect: 'mdp0.2', service: 'echo' } as const;
+const READY: NewSession = {
+  dialect: 'mdp0.2',
+  service: 'echo',
+  id: undefined,
+  credit: 1,
+  settings: SETTINGS,
+};
 
 function tableOf(...addresses: string[]): { table: SessionTable; sessions: Session[] } {
-  const table = new SessionTable(SETTINGS);
+  const table = new SessionTable();
   return { table, sessions: addresses.map((address) => table.register(0, address, READY)) };
 }
 
 function anyRequest(): PendingRequest {
-  const book = new RequestBook({ queueLimit: 1, queueBytes: 1000, requestTtl: 1000 });
-  return book.accept(0, 'client', {
-    type: 'request',
-    dialect: 'mdp0.2',
-    service: 'echo',
-    body: [],
-  })!;
+  const bounds = { queueLimit: 1, queueBytes: 1000, requestTtl: 1000, priorityAgeing: 1000 };
+  return new RequestBook(bounds).accept(0, { waiter: undefined, service: 'echo', body: [] });
 }
 
+let dispatches = 0;
+
 function keepBusy(table: SessionTable, session: Session, timeoutAt: number): void {
-  session.dispatch = { tag: 'tag', request: anyRequest(), startedAt: 0, timeoutAt };
-  table.leaveWaiting(session);
+  const number = dispatches++;
+  const request = anyRequest();
+  const dispatch = { session, number, request, startedAt: 0, timeoutAt, sentAfter: 0, parts: 0 };
+  session.running.set(number, dispatch);
+  table.place(session);
   table.reschedule(session);
+}
+
+function settle(table: SessionTable, session: Session): void {
+  session.running.clear();
+  table.place(session);
 }
 
 describe('deadlines', () => {
@@ -91,29 +107,78 @@ describe('deadlines', () => {
 describe('the waiting line', () => {
   test('gives work to who has waited longest', () => {
     const { table, sessions } = tableOf('a', 'b', 'c');
-    expect(table.nextWaiting('echo')).toBe(sessions[0]);
-    table.leaveWaiting(sessions[0]!);
-    table.await(sessions[0]!);
-    expect(table.nextWaiting('echo')).toBe(sessions[1]);
+    expect(table.nextIdle('echo')).toBe(sessions[0]);
+    keepBusy(table, sessions[0]!, 500);
+    settle(table, sessions[0]!);
+    expect(table.nextIdle('echo')).toBe(sessions[1]);
   });
 
   test('holds neither who is busy nor whose queue is full', () => {
     const { table, sessions } = tableOf('busy', 'full');
     keepBusy(table, sessions[0]!, 500);
-    table.leaveWaiting(sessions[1]!);
     sessions[1]!.writable = false;
-    for (const session of sessions) table.await(session);
-    expect(table.nextWaiting('echo')).toBeUndefined();
+    for (const session of sessions) table.place(session);
+    expect(table.nextIdle('echo')).toBeUndefined();
+  });
+
+  test('keeps the place of who has done nothing since', () => {
+    const { table, sessions } = tableOf('a', 'b');
+    table.place(sessions[0]!);
+    expect(table.nextIdle('echo')).toBe(sessions[0]);
+  });
+
+  test('holds neither whose link broke, nor who is stalled, nor who drains', () => {
+    const { table, sessions } = tableOf('gone', 'stalled', 'draining');
+    const [gone, stalled, draining] = sessions as [Session, Session, Session];
+    table.noticed(0, gone, 30);
+    stalled.condition = 'stalled';
+    draining.credit = 0;
+    for (const session of sessions) table.place(session);
+    expect(sessions.map(mayWork)).toEqual([false, false, false]);
+    expect(table.nextIdle('echo')).toBeUndefined();
+    table.heard(10, gone);
+    expect(table.nextIdle('echo')).toBe(gone);
   });
 
   test('of a service goes with its last session', () => {
     const { table, sessions } = tableOf('a', 'b');
     table.remove(sessions[0]!);
     expect(table.offers('echo')).toBe(true);
-    expect(table.nextWaiting('echo')).toBe(sessions[1]);
+    expect(table.nextIdle('echo')).toBe(sessions[1]);
     table.remove(sessions[1]!);
     expect(table.offers('echo')).toBe(false);
     expect([table.size, table.nextDue]).toEqual([0, Infinity]);
+  });
+});
+
+describe('a session of express', () => {
+  const EXPRESS: NewSession = { ...READY, dialect: 'express', id: 'session', credit: 2 };
+
+  test('takes as many as its credit, and has no deadline for them', () => {
+    const table = new SessionTable();
+    const session = table.register(0, 'worker', EXPRESS);
+    keepBusy(table, session, 150);
+    expect(table.nextIdle('echo')).toBe(session);
+    keepBusy(table, session, 150);
+    expect(table.nextIdle('echo')).toBeUndefined();
+    expect(table.takeDue(100)).toEqual({ session, due: 'beat' });
+    expect(table.nextDue).toBe(200);
+  });
+
+  test('goes on under another address', () => {
+    const table = new SessionTable();
+    const session = table.register(0, 'old', EXPRESS);
+    table.noticed(10, session, 30);
+    table.reattach(20, session, 'new');
+    expect([table.of('old'), table.of('new'), table.size]).toEqual([undefined, session, 1]);
+    expect(table.ofExpress('session')).toBe(session);
+    expect([session.goneAt, session.heartbeat.expiresAt]).toEqual([Infinity, 320]);
+    table.remove(session);
+    expect([table.of('new'), table.ofExpress('session'), table.size]).toEqual([
+      undefined,
+      undefined,
+      0,
+    ]);
   });
 });
 

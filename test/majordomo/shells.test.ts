@@ -22,13 +22,13 @@ function closing<Closable extends { close(): unknown }>(it: Closable): Closable 
 }
 
 /** A broker, a worker for `service`, and a client. */
-async function trio(handler: WorkerHandler, environment?: Environment) {
+async function trio(handler: WorkerHandler) {
   const broker = closing(new MajordomoBroker());
   const endpoint = await broker.bind('tcp://127.0.0.1:*');
   const worker = closing(new MajordomoWorker('service', handler, { drainTimeout: 0 }));
   worker.connect(endpoint);
   await worker.ready();
-  const client = closing(new MajordomoClient({ drainTimeout: 0 }, environment));
+  const client = closing(new MajordomoClient({ drainTimeout: 0 }));
   client.connect(endpoint);
   return { broker, endpoint, worker, client };
 }
@@ -56,7 +56,7 @@ function counting(refuse: () => boolean = () => false): {
 describe('a handler', () => {
   test('that writes a part and then throws gives an error, not a reply', async () => {
     const { client } = await trio((request) => {
-      request.write('a part');
+      void request.write('a part');
       throw new Error('boom');
     });
     await expect(client.request('service', 'x')).rejects.toMatchObject({
@@ -84,7 +84,7 @@ describe('a handler', () => {
     const endless = closing(
       new MajordomoWorker('tail', async (request) => {
         while (!request.signal.aborted) {
-          request.write('more');
+          await request.write('more');
           await new Promise((resolve) => setImmediate(resolve));
         }
         ended++;
@@ -115,31 +115,44 @@ describe('too much of something', () => {
     });
   });
 
-  test('one signal for thousands of requests opens no socket for those that only waited', async () => {
-    const { environment, opened } = counting();
-    const client = closing(new MajordomoClient({ lanes: 4 }, environment));
-    client.connect('tcp://127.0.0.1:9');
-    const abort = new AbortController();
-    const requests = Array.from({ length: 3000 }, () =>
-      client.request('service', 'x', { signal: abort.signal }),
-    );
-    abort.abort();
-    const ends = await Promise.allSettled(requests);
-    expect(ends.every(({ status }) => status === 'rejected')).toBe(true);
-    expect(opened()).toBe(4);
-  });
+  test.each([
+    ['mdp0.1', 4, 'its lanes'],
+    ['express', 1, 'its session'],
+    ['auto', 1, 'its probe'],
+  ] as const)(
+    'one signal for thousands of requests (%s) opens %i sockets: %s',
+    async (protocol, sockets, _what) => {
+      const { environment, opened } = counting();
+      const client = closing(new MajordomoClient({ lanes: 4, protocol }, environment));
+      client.connect('tcp://127.0.0.1:9');
+      const abort = new AbortController();
+      const requests = Array.from({ length: 3000 }, () =>
+        client.request('service', 'x', { signal: abort.signal }),
+      );
+      abort.abort();
+      const ends = await Promise.allSettled(requests);
+      expect(ends.every(({ status }) => status === 'rejected')).toBe(true);
+      expect(opened()).toBe(sockets);
+    },
+  );
 
-  test('sockets that cannot be opened are told, and tried again', async () => {
-    let refused = 2;
-    const { environment } = counting(() => refused-- > 0);
-    const { client } = await trio((request) => request.body, environment);
-    const told = vi.fn<(event: { reason: string }) => void>();
-    client.on('socketFailed', told);
-    const options = { timeout: 5000, attemptTimeout: 50, retries: 20 };
-    expect((await client.request('service', 'in the end', options)).text()).toBe('in the end');
-    expect(told).toHaveBeenCalledTimes(2);
-    expect(told.mock.calls[0]![0].reason).toContain('no socket left');
-  });
+  test.each(['mdp0.1', 'express', 'auto'] as const)(
+    'sockets that cannot be opened (%s) are told, and tried again',
+    async (protocol) => {
+      let refused = 2;
+      const { environment } = counting(() => refused-- > 0);
+      const { endpoint } = await trio((request) => request.body);
+      const client = closing(new MajordomoClient({ protocol, heartbeatInterval: 50 }, environment));
+      const told = vi.fn<(event: { reason: string }) => void>();
+      client.on('socketFailed', told);
+      client.connect(endpoint);
+      const options = { timeout: 5000, attemptTimeout: 50, retries: 20 };
+      const reply = await client.request('service', 'in the end', options);
+      expect(reply.text()).toBe('in the end');
+      expect(told).toHaveBeenCalledTimes(2);
+      expect(told.mock.calls[0]![0].reason).toContain('no socket left');
+    },
+  );
 
   test('a worker that one broker has no room for goes to the next', async () => {
     const full = closing(new MajordomoBroker({ workerLimit: 1 }));

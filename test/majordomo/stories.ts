@@ -18,6 +18,7 @@ import type {
   ClientOutput,
   Command,
   Dialect,
+  ReplyCommand,
   WorkerInput,
   WorkerOutput,
 } from '../../src/majordomo/commands.ts';
@@ -25,7 +26,7 @@ import { decodeFailure } from '../../src/majordomo/error-body.ts';
 import {
   WorkerMachine,
   type WorkerCall,
-  type WorkerEvent,
+  type WorkerMachineEvent,
   type WorkerPort,
   type WorkerSettings,
 } from '../../src/majordomo/worker-machine.ts';
@@ -118,8 +119,14 @@ export class BrokerStory extends Actor<
           queueLimit: 100,
           queueBytes: 100_000,
           workerLimit: 10,
+          clientLimit: 10,
           replyBufferBytes: REPLY_BUFFER,
           noticeGrace: 30,
+          clientGrace: 50,
+          priorityAgeing: 1000,
+          idempotencyTtl: 1000,
+          idempotencyBytes: 10_000,
+          deadLetterService: '',
           random: () => 0,
           ...settings,
         }),
@@ -162,7 +169,7 @@ export class BrokerStory extends Actor<
     return this.sent.flatMap(({ to, command }) => {
       if (command.type === 'dispatch') return [`${to} < ${textOf(command.body)}`];
       if (command.type === 'disconnect') return [`${to} disconnect`];
-      if (command.type === 'heartbeat') return [];
+      if (command.type !== 'reply') return [];
       return [`${to} = ${textOf(command.body)}${command.final ? '' : ' …'}`];
     });
   }
@@ -173,7 +180,7 @@ export class WorkerStory extends Actor<
   WorkerInput,
   WorkerOutput,
   WorkerCall,
-  WorkerEvent
+  WorkerMachineEvent
 > {
   declare readonly machine: WorkerMachine;
   dialect: Dialect;
@@ -183,7 +190,8 @@ export class WorkerStory extends Actor<
       (outbox) =>
         new WorkerMachine(outbox, {
           service: 'echo',
-          protocol: 'auto',
+          protocol: 'mdp0.2',
+          concurrency: 1,
           heartbeatInterval: 100,
           heartbeatLiveness: 3,
           reconnectInterval: 50,
@@ -199,8 +207,14 @@ export class WorkerStory extends Actor<
   connect(...endpoints: string[]): void {
     this.call({ type: 'connect', endpoints });
   }
-  hear(command: WorkerInput): void {
-    this.machine.handleCommand(this.now, 'broker', '', command);
+  hear(command: WorkerInput, port: WorkerPort = 'stock-0'): void {
+    this.machine.handleCommand(this.now, port, '', command);
+  }
+  /** The broker answers what it was asked about express. */
+  answerProbe(...status: string[]): void {
+    const service = 'mmi.express';
+    const answer = { service, body: body(...status), final: true };
+    this.hear({ type: 'reply', dialect: 'mdp0.1', ...answer }, 'probe');
   }
   beat(): void {
     this.hear({ type: 'heartbeat', dialect: this.dialect });
@@ -208,10 +222,10 @@ export class WorkerStory extends Actor<
   give(text: string, tag = 'tag'): void {
     this.hear({ type: 'dispatch', dialect: this.dialect, envelope: body(tag), body: body(text) });
   }
-  /** What was said but heartbeats, as `ready 0.2` or `result text`. */
+  /** What was said but heartbeats and questions about express, as `ready 0.2` or `result text`. */
   get said(): string[] {
     return this.sent.flatMap(({ command }) => {
-      if (command.type === 'heartbeat') return [];
+      if (command.type === 'heartbeat' || command.type === 'request') return [];
       if (command.type !== 'result') return [`${command.type} ${command.dialect.slice(3)}`];
       return [`result ${textOf(command.body)}${command.final ? '' : ' …'}`];
     });
@@ -232,6 +246,11 @@ export class ClientStory extends Actor<
     super(
       (outbox) =>
         new ClientMachine(outbox, {
+          protocol: 'mdp0.2',
+          heartbeatInterval: 100,
+          heartbeatLiveness: 3,
+          inFlightLimit: 3,
+          streamWindow: 600,
           lanes: 2,
           queueLimit: 10,
           queueBytes: 1000,
@@ -268,12 +287,43 @@ export class ClientStory extends Actor<
     this.call({ type: 'cancel', id, reason: 'enough' });
   }
   hear(port: ClientPort, reply: Frames, final = true, dialect: Dialect = 'mdp0.2'): void {
-    const command = { type: 'reply', dialect, service: 'echo', body: reply, final } as const;
+    this.say(port, { type: 'reply', dialect, service: 'echo', body: reply, final });
+  }
+  say(port: ClientPort, command: ClientInput): void {
     this.machine.handleCommand(this.now, port, '', command);
   }
-  /** `lane-0 < text`. */
+  /** The broker's answer to the probe. */
+  answerProbe(...texts: string[]): void {
+    const reply = { type: 'reply', dialect: 'mdp0.1', service: 'mmi.express' } as const;
+    this.say('probe', { ...reply, body: body(...texts), final: true });
+  }
+  /** In the express session. */
+  welcome(resumed = false): void {
+    const heartbeat = { heartbeatInterval: 100, heartbeatLiveness: 3 };
+    this.say('express', { type: 'welcome', dialect: 'express', resumed, ...heartbeat });
+  }
+  answer(number: number, text: string, more: Partial<ReplyCommand> = {}): void {
+    const reply = { type: 'reply', dialect: 'express', service: '', final: true } as const;
+    this.say('express', { ...reply, number, sequence: 0, body: body(text), ...more });
+  }
+  beat(beat: number, echo: number, ...held: number[]): void {
+    this.say('express', { type: 'heartbeat', dialect: 'express', beat, echo, held });
+  }
+  /** `lane-0 < text`, `probe < 1`. */
   get asked(): string[] {
-    return this.sent.map(({ to, command }) => `${to} < ${textOf(command.body)}`);
+    return this.sent.flatMap(({ to, command }) =>
+      command.type === 'request' ? [`${to} < ${textOf(command.body)}`] : [],
+    );
+  }
+  /** In the express session but heartbeats: `hello`, `#1 text`, `cancel #1`. */
+  get said(): string[] {
+    return this.sent.flatMap(({ to, command }) => {
+      if (to !== 'express' || command.type === 'heartbeat') return [];
+      if (command.type === 'request') return [`#${command.number} ${textOf(command.body)}`];
+      if (command.type === 'cancel') return [`cancel #${command.number}`];
+      if (command.type === 'credit') return [`credit #${command.number} ${command.bytes}`];
+      return [command.type];
+    });
   }
   /** `0 = text` or `0 ! ERR_…`, in the order of the outcomes. */
   get outcomes(): string[] {

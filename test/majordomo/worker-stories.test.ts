@@ -9,16 +9,31 @@ function activeWorker(settings?: ConstructorParameters<typeof WorkerStory>[0]): 
   return worker;
 }
 
+/** A worker of a broker that is not ours: it answers 501 to what it does not know. */
+function autoWorker(...endpoints: string[]): WorkerStory {
+  const worker = new WorkerStory({ protocol: 'auto' });
+  worker.connect(...endpoints);
+  worker.answerProbe('501');
+  return worker;
+}
+/** Lets time pass; the broker goes on to answer 501. */
+function waitFor(worker: WorkerStory, milliseconds: number): void {
+  for (let waited = 0; waited < milliseconds; waited += 10) {
+    worker.wait(10);
+    worker.answerProbe('501');
+  }
+}
+
 describe('a session', () => {
   test('begins with READY on a fresh socket, and is active once the broker is heard', () => {
     const worker = new WorkerStory();
     worker.connect('tcp://a');
-    expect(worker.sockets).toEqual(['open broker tcp://a']);
+    expect(worker.sockets).toEqual(['open stock-0 tcp://a']);
     expect(worker.said).toEqual(['ready 0.2']);
     expect(worker.took('ready')).toEqual([]);
     worker.beat();
     expect(worker.took('ready')).toEqual([
-      { type: 'ready', endpoint: 'tcp://a', dialect: 'mdp0.2' },
+      { type: 'ready', endpoint: 'tcp://a', dialect: 'mdp0.2', session: 0 },
     ]);
   });
 
@@ -28,7 +43,7 @@ describe('a session', () => {
     expect(worker.sent.filter(({ command }) => command.type === 'heartbeat')).toHaveLength(2);
     worker.wait(1);
     expect(worker.took('brokerLost')).toMatchObject([{ reason: 'silent' }]);
-    expect(worker.sockets.at(-1)).toBe('close broker');
+    expect(worker.sockets.at(-1)).toBe('close stock-0');
   });
 
   test('that the broker ends is followed by another, after a growing pause', () => {
@@ -65,27 +80,24 @@ describe('a session', () => {
 
 describe('a worker that finds its dialect', () => {
   test('tries 0.1 where nobody answers to 0.2, and 0.2 again after that', () => {
-    const worker = new WorkerStory();
-    worker.connect('tcp://a');
-    worker.wait(1500);
+    const worker = autoWorker('tcp://a');
+    waitFor(worker, 1500);
     expect(worker.said.slice(0, 3)).toEqual(['ready 0.2', 'ready 0.1', 'ready 0.2']);
   });
 
   test('begins anew with 0.2 once a session of 0.1 is over', () => {
-    const worker = new WorkerStory();
-    worker.connect('tcp://a');
-    worker.wait(350);
+    const worker = autoWorker('tcp://a');
+    waitFor(worker, 360);
     worker.dialect = 'mdp0.1';
     worker.beat();
     worker.hear({ type: 'disconnect', dialect: 'mdp0.1' });
-    worker.wait(50);
+    waitFor(worker, 60);
     expect(worker.said).toEqual(['ready 0.2', 'ready 0.1', 'ready 0.2']);
   });
 
   test('tries each endpoint before the other dialect', () => {
-    const worker = new WorkerStory();
-    worker.connect('tcp://a', 'tcp://b');
-    worker.wait(1600);
+    const worker = autoWorker('tcp://a', 'tcp://b');
+    waitFor(worker, 1600);
     const tried = worker.took('connecting').map(({ endpoint, dialect }) => endpoint + dialect);
     expect(tried.slice(0, 4)).toEqual([
       'tcp://amdp0.2',
@@ -108,7 +120,7 @@ describe('a request', () => {
     const worker = new WorkerStory();
     worker.connect('tcp://a');
     worker.give('work', 'tag 7');
-    expect(worker.took('request')).toEqual([{ type: 'request', token: 0, body: body('work') }]);
+    expect(worker.took('request')).toMatchObject([{ token: 0, body: body('work') }]);
     worker.call({ type: 'write', token: 0, body: body('a') });
     worker.call({ type: 'reply', token: 0, body: body('b') });
     worker.call({ type: 'reply', token: 0, body: body('twice') });
@@ -135,7 +147,7 @@ describe('a request', () => {
     expect(worker.took('brokerLost')).toMatchObject([{ reason: 'unexpectedCommand' }]);
     expect(worker.took('requestLost')).toMatchObject([{ token: 0 }]);
     expect(worker.said.at(-1)).toBe('disconnect 0.2');
-    expect(worker.sockets.at(-1)).toBe('close broker flushed');
+    expect(worker.sockets.at(-1)).toBe('close stock-0 flushed');
   });
 
   test('of a lost session settles before the next READY, and its reply reaches no one', () => {
@@ -154,10 +166,10 @@ describe('a request', () => {
   test('of which parts were sent ends with its link: some may be lost', () => {
     const worker = activeWorker();
     worker.give('work');
-    worker.machine.handlePeerGone(worker.now);
+    worker.machine.handlePeerGone(worker.now, 'stock-0');
     expect(worker.took('brokerLost')).toEqual([]);
     worker.call({ type: 'write', token: 0, body: body('a') });
-    worker.machine.handlePeerGone(worker.now);
+    worker.machine.handlePeerGone(worker.now, 'stock-0');
     expect(worker.took('brokerLost')).toMatchObject([{ reason: 'linkBroken' }]);
   });
 
@@ -174,12 +186,12 @@ describe('a request', () => {
   test('whose parts outrun the link ends with that failure, once there is room', () => {
     const worker = activeWorker();
     worker.give('work');
-    worker.full.add('broker');
+    worker.full.add('stock-0');
     worker.call({ type: 'write', token: 0, body: body('x') });
     worker.call({ type: 'reply', token: 0, body: body('y') });
     expect(worker.machine.running).toBe(1);
     worker.full.clear();
-    worker.machine.handleWritable();
+    worker.machine.handleWritable(worker.now, 'stock-0');
     expect(worker.said.slice(1)).toEqual(['result ERR_STREAM_OVERFLOW']);
     expect(worker.machine.running).toBe(0);
   });
@@ -190,7 +202,7 @@ describe('closing', () => {
     const worker = activeWorker();
     worker.call({ type: 'drain' });
     expect(worker.said).toEqual(['ready 0.2', 'disconnect 0.2']);
-    expect(worker.sockets.at(-1)).toBe('close broker flushed');
+    expect(worker.sockets.at(-1)).toBe('close stock-0 flushed');
     expect(worker.took('drained')).toHaveLength(1);
     worker.wait(10_000);
     expect(worker.said).toHaveLength(2);

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
-import type { BrokerOptions, ClientOptions, WorkerOptions } from '../../src/index.ts';
+import type { BrokerOptions, ClientOptions, Dialect, WorkerOptions } from '../../src/index.ts';
 import { checkHistory, type HistoryEntry, type HistoryReport } from '../../src/testing/history.ts';
 import { Child } from './child.ts';
 
@@ -20,7 +20,7 @@ export interface Message {
 
 export interface WorkerSettings {
   /** How a worker works: see `roles/worker.js`. Default: `delay`. */
-  readonly mode?: 'delay' | 'hold' | 'block';
+  readonly mode?: 'delay' | 'hold' | 'block' | 'watch' | 'stream';
   /** Milliseconds that a request takes. Default 10. */
   readonly delay?: number;
   readonly options?: WorkerOptions;
@@ -48,10 +48,13 @@ export class Cluster {
   readonly #children: Child[] = [];
   readonly #histories: string[] = [];
   readonly #killed: HistoryEntry[] = [];
+  readonly #dialect: Dialect | undefined;
   #endpoint: string;
   #broker: Child | undefined;
 
-  constructor(transport: 'tcp' | 'ipc' = 'tcp') {
+  /** @param dialect what workers and clients speak; default: what they agree on with the broker */
+  constructor(transport: 'tcp' | 'ipc' = 'tcp', dialect?: Dialect) {
+    this.#dialect = dialect;
     this.#endpoint = transport === 'tcp' ? 'tcp://127.0.0.1:*' : `ipc://${this.#folder}/broker`;
     clusters.push(this);
   }
@@ -60,6 +63,11 @@ export class Cluster {
   get broker(): Child {
     if (this.#broker === undefined) throw new Error('no broker was started');
     return this.#broker;
+  }
+
+  /** Where the broker is, or will be. */
+  get endpoint(): string {
+    return this.#endpoint;
   }
 
   /** Starts a broker, and resolves when it is bound; one after the other on the same endpoint. */
@@ -72,15 +80,21 @@ export class Cluster {
   }
 
   /** Starts a worker, and resolves when the broker has answered it. */
-  async startWorker({ options, ...settings }: WorkerSettings = {}): Promise<Child> {
+  async startWorker(settings?: WorkerSettings): Promise<Child> {
+    const worker = this.launchWorker(settings);
+    await told(worker, 'ready');
+    return worker;
+  }
+
+  /** Starts a worker, whether there is a broker or not. */
+  launchWorker({ options, ...settings }: WorkerSettings = {}): Child {
     const worker = this.#start('worker', {
       mode: 'delay',
       delay: 10,
       ...settings,
-      options: { ...HEARTBEATS, ...options },
+      options: { ...HEARTBEATS, protocol: this.#dialect, ...options },
     });
     this.workers.push(worker);
-    await told(worker, 'ready');
     return worker;
   }
 
@@ -89,11 +103,12 @@ export class Cluster {
   }
 
   /** Starts a client, which asks at once. */
-  startClient(settings: ClientSettings = {}): Child {
+  startClient({ options, ...settings }: ClientSettings = {}): Child {
     const client = this.#start('client', {
       requests: Number.MAX_SAFE_INTEGER,
       concurrency: 4,
       ...settings,
+      options: { protocol: this.#dialect, ...options },
     });
     this.clients.push(client);
     return client;

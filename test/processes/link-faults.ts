@@ -1,6 +1,8 @@
-/** The faults of a storm: what can be done to a link, by name. */
+/** What can be done to links: the faults of a storm, by name, and the loss of one request. */
 import type { Random } from '../../src/core/retry.ts';
 import type { ChaosProxy, ChaosProxyCounters } from '../../src/testing/chaos-proxy.ts';
+import { requireThat } from '../../src/testing/violation.ts';
+import { until, type Links } from './links.ts';
 
 export interface LinkFault {
   readonly name: string;
@@ -52,4 +54,25 @@ export function pickFaults(random: Random): readonly LinkFault[] {
 /** What all these proxies counted of one kind. */
 export function sum(proxies: readonly ChaosProxy[], counter: keyof ChaosProxyCounters): number {
   return proxies.reduce((total, { counters }) => total + counters[counter], 0);
+}
+
+/** Bytes of a request whose loss is looked for. */
+const PAYLOAD = 20_000;
+
+/** Lets a request run into a held link, and loses it there. */
+export async function loseOn(
+  links: Links,
+  side: 'workers' | 'clients',
+  way: 'up' | 'down',
+): Promise<void> {
+  const proxies = links[side].map(({ proxy }) => proxy);
+  for (const proxy of proxies) proxy.pause(way);
+  const asked = links.ask(links.clients[0]!, PAYLOAD);
+  await until(() => proxies.some(({ heldBytes }) => heldBytes > PAYLOAD));
+  const holding = proxies.find(({ heldBytes }) => heldBytes > PAYLOAD)!;
+  holding.reset();
+  for (const proxy of proxies) proxy.resume();
+  await asked;
+  const { bytesLost } = holding.counters;
+  requireThat(bytesLost > PAYLOAD, 'lossy', () => `only ${bytesLost} bytes were lost`);
 }

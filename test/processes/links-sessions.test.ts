@@ -1,7 +1,12 @@
-/** What a broken link means to those who live: sessions go on, and what was lost is asked again. */
+/**
+ * What a broken link means to those who live: sessions go on, and what was lost is asked again. Of
+ * clients, and of losses without a notice, this is stock MDP: see `express-links.test.ts` for the other.
+ */
 import { describe, expect, test } from 'vitest';
 import type { ClientOptions } from '../../src/index.ts';
 import { hasDisconnectNotices } from '../../src/transport/zeromq.ts';
+import { Gate } from './gate.ts';
+import { loseOn } from './link-faults.ts';
 import { Links, Traffic, until, type LinkedClient, type LinkedWorker } from './links.ts';
 
 /** Bytes that a DEALER of ours says before its first message, by ZMTP 3: greeting and READY. */
@@ -9,25 +14,6 @@ const HANDSHAKE = 64 + 59;
 
 /** Resets of one test. */
 const TRIALS = 15;
-/** Bytes of a request whose loss is looked for. */
-const PAYLOAD = 20_000;
-
-/** Requests wait in the worker's hands until they are let go. */
-class Gate {
-  /** How often a request came here. */
-  arrived = 0;
-  #open: (() => void)[] = [];
-
-  readonly pass = async (): Promise<string> => {
-    this.arrived++;
-    await new Promise<void>((resolve) => this.#open.push(resolve));
-    return 'through';
-  };
-
-  open(): void {
-    for (const open of this.#open.splice(0)) open();
-  }
-}
 
 /** Waits for what was asked of the gate, and takes note of how it ended. */
 async function askGate(client: LinkedClient): Promise<string> {
@@ -70,7 +56,7 @@ async function run(links: Links): Promise<{ executions: number }> {
 
 /** Two workers and a client that nobody tells that a link broke. */
 async function withoutNotices(client: ClientOptions = {}): Promise<Links> {
-  const links = await Links.open({ transport: { notices: false }, client });
+  const links = await Links.open({ dialect: 'mdp0.2', transport: { notices: false }, client });
   for (let count = 0; count < 2; count++) await links.startWorker();
   await links.startClient();
   // The lane is open before anything happens to it.
@@ -78,28 +64,12 @@ async function withoutNotices(client: ClientOptions = {}): Promise<Links> {
   return links;
 }
 
-/** Lets a request run into a held link, and loses it there. */
-async function loseOn(
-  links: Links,
-  side: 'workers' | 'clients',
-  way: 'up' | 'down',
-): Promise<void> {
-  const proxies = links[side].map(({ proxy }) => proxy);
-  for (const proxy of proxies) proxy.pause(way);
-  const asked = links.ask(links.clients[0]!, PAYLOAD);
-  await until(() => proxies.some(({ heldBytes }) => heldBytes > PAYLOAD));
-  const holding = proxies.find(({ heldBytes }) => heldBytes > PAYLOAD)!;
-  holding.reset();
-  for (const proxy of proxies) proxy.resume();
-  await asked;
-  expect(holding.counters.bytesLost).toBeGreaterThan(PAYLOAD);
-}
-
 /** One worker that holds what it is given, and a client with more requests than that. */
 async function startQueue(
   count: number,
 ): Promise<{ links: Links; gate: Gate; replies: Promise<string[]> }> {
   const links = await Links.open({
+    dialect: 'mdp0.1',
     broker: { attemptTimeout: 5000 },
     client: { attemptTimeout: 5000, drainTimeout: 0 },
   });
@@ -111,28 +81,31 @@ async function startQueue(
   return { links, gate, replies };
 }
 
-describe('a reset of the link of a worker that works', () => {
-  // Where there are notices the address is stable; without, each connection has another one.
-  test.runIf(hasDisconnectNotices)(
-    'the same session goes on, and its execution answers',
-    async () => {
-      const links = await Links.open({ broker: { noticeGrace: 200 } });
-      expect(await run(links)).toEqual({ executions: TRIALS });
-      expect(links.of('workerReady')).toHaveLength(1);
-      expect(links.of('workerLost')).toEqual([]);
-      expect(links.of('requestRequeued')).toEqual([]);
-    },
-  );
+describe.each(['express', 'mdp0.2'] as const)(
+  'a reset of the link of a busy %s worker',
+  (dialect) => {
+    // Where there are notices the address is stable; without, each connection has another one.
+    test.runIf(hasDisconnectNotices)(
+      'the same session goes on, and its execution answers',
+      async () => {
+        const links = await Links.open({ dialect, broker: { noticeGrace: 200 } });
+        expect(await run(links)).toEqual({ executions: TRIALS });
+        expect(links.of('workerReady')).toHaveLength(1);
+        expect(links.of('workerLost')).toEqual([]);
+        expect(links.of('requestRequeued')).toEqual([]);
+      },
+    );
 
-  test('the default grace of 30 ms is enough for most, and the others are run again', async () => {
-    const links = await Links.open();
-    const { executions } = await run(links);
-    const requeued = links.of('requestRequeued').length;
-    expect(executions).toBe(TRIALS + requeued);
-    expect(links.of('workerLost')).toHaveLength(requeued);
-    expect(requeued).toBeLessThan(hasDisconnectNotices ? TRIALS / 2 : 1);
-  });
-});
+    test('the default grace of 30 ms is enough for most, and the others are run again', async () => {
+      const links = await Links.open({ dialect });
+      const { executions } = await run(links);
+      const requeued = links.of('requestRequeued').length;
+      expect(executions).toBe(TRIALS + requeued);
+      expect(links.of('workerLost')).toHaveLength(requeued);
+      expect(requeued).toBeLessThan(hasDisconnectNotices ? TRIALS / 2 : 1);
+    });
+  },
+);
 
 describe('losses that nobody is told of', () => {
   test.each([

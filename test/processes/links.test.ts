@@ -7,6 +7,8 @@ import { pickFaults, sum } from './link-faults.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
+/** What promises the same is tried in both ways to speak. */
+const DIALECTS = ['express', 'mdp0.2'] as const;
 /** What every history here has to be; nothing lost also means that all was replied to. */
 const FLAWLESS = { failed: {}, violations: [] };
 const EXPIRY = HEARTBEATS.heartbeatInterval * HEARTBEATS.heartbeatLiveness;
@@ -78,9 +80,9 @@ describe('slow links', () => {
   });
 });
 
-describe('broken links', () => {
+describe.each(DIALECTS)('broken links of %s', (dialect) => {
   test('all reset in mid-traffic, again and again', async () => {
-    const all = await startAll();
+    const all = await startAll(undefined, { dialect });
     const { links, traffic } = all;
     for (let round = 0; round < 6; round++) {
       await until(() => links.proxies.every(({ connections }) => connections > 0));
@@ -92,7 +94,7 @@ describe('broken links', () => {
   });
 
   test('reset half: the broker keeps a dead connection until it is taken over', async () => {
-    const all = await startAll();
+    const all = await startAll(undefined, { dialect });
     const { links, traffic } = all;
     for (let round = 0; round < 4; round++) {
       for (const proxy of links.proxies) {
@@ -104,7 +106,7 @@ describe('broken links', () => {
   });
 
   test.each(['up', 'down'] as const)('cut in mid-frame, %s', async (direction) => {
-    const all = await startAll(() => 64 * KiB);
+    const all = await startAll(() => 64 * KiB, { dialect });
     const { links, traffic } = all;
     for (let round = 0; round < 3; round++) {
       const before = sum(links.proxies, 'cut');
@@ -118,9 +120,9 @@ describe('broken links', () => {
   });
 });
 
-describe('dead links', () => {
+describe.each(DIALECTS)('dead links of %s', (dialect) => {
   test.each(['up', 'down'] as const)('of workers, held %s beyond the expiry', async (direction) => {
-    const all = await startAll();
+    const all = await startAll(undefined, { dialect });
     const { links, traffic } = all;
     const held = links.workers.slice(0, 2);
     for (const { proxy } of held) proxy.pause(direction);
@@ -138,7 +140,7 @@ describe('dead links', () => {
 
   test.each(['up', 'down'] as const)('of clients, held %s beyond a try', async (direction) => {
     const client = { attemptTimeout: 2 * EXPIRY };
-    const all = await startAll(undefined, { client });
+    const all = await startAll(undefined, { dialect, client });
     const { links } = all;
     for (const { proxy } of links.clients) proxy.pause(direction);
     await until(() => links.clients.every(({ told }) => told.some(({ type }) => type === 'retry')));
@@ -147,7 +149,8 @@ describe('dead links', () => {
   });
 
   test('new connections accepted and then stalled', async () => {
-    const all = await startAll(undefined, { client: { attemptTimeout: 2 * EXPIRY } });
+    const client = { attemptTimeout: 2 * EXPIRY };
+    const all = await startAll(undefined, { dialect, client });
     const { links, traffic } = all;
     const stalled: ChaosProxy[] = [links.workers[0]!, links.workers[1]!, links.clients[0]!].map(
       ({ proxy }) => proxy,
@@ -165,14 +168,15 @@ describe('dead links', () => {
 });
 
 describe('storms', () => {
-  test('of all faults, from one seed', async () => {
+  test.each(DIALECTS)('of all faults on %s, from one seed', async (dialect) => {
     const all = await startAll(undefined, {
+      dialect,
       seed: 20260401,
       client: { attemptTimeout: 2 * EXPIRY },
     });
     const seen = new Set<string>();
-    // Five swarms, and more on a machine that is too busy to show most faults in these.
-    for (let swarm = 0; swarm < 5 || (seen.size < 9 && swarm < 20); swarm++) {
+    // Four swarms, and more on a machine that is too busy to show most faults in these.
+    for (let swarm = 0; swarm < 4 || (seen.size < 9 && swarm < 20); swarm++) {
       for (const name of await storm(all.links, 1000)) seen.add(name);
     }
     const report = await finish(all);

@@ -18,6 +18,7 @@ import {
   type BrokerOptions,
   type ClientEvent,
   type ClientOptions,
+  type Dialect,
   type WorkerEvent,
   type WorkerHandler,
   type WorkerOptions,
@@ -57,6 +58,8 @@ export type LinkedClient = Linked<MajordomoClient, ClientEvent>;
 
 export interface LinksOptions {
   readonly seed?: number;
+  /** What workers and clients speak. Default: what they agree on with our broker, which is express. */
+  readonly dialect?: Dialect;
   readonly broker?: BrokerOptions;
   readonly worker?: WorkerOptions;
   readonly client?: ClientOptions;
@@ -137,7 +140,7 @@ export class Links {
     const shell = new MajordomoWorker(
       service,
       handler ?? ((request) => this.#echo(name, request.body)),
-      { ...WORKER, ...this.#options.worker },
+      { ...WORKER, protocol: this.#options.dialect, ...this.#options.worker },
       this.#environment,
     );
     const worker = { name, shell, proxy: await this.#openProxy(), told: [] as WorkerEvent[] };
@@ -151,7 +154,7 @@ export class Links {
   /** A client, connected. */
   async startClient(options?: ClientOptions): Promise<LinkedClient> {
     const shell = new MajordomoClient(
-      { ...CLIENT, ...this.#options.client, ...options },
+      { ...CLIENT, protocol: this.#options.dialect, ...this.#options.client, ...options },
       this.#environment,
     );
     const name = `client-${this.clients.length}`;

@@ -7,7 +7,16 @@ export type Sources = ReadonlyMap<string, string>;
 
 /** In the rooms of patterns all is pure but what the user holds. */
 const SHELLS = new Set(
-  ['broker', 'client', 'index', 'part-stream', 'worker'].map((name) => `src/majordomo/${name}.ts`),
+  [
+    'broker',
+    'client',
+    'index',
+    'part-stream',
+    'request-map',
+    'waiters',
+    'worker',
+    'worker-request',
+  ].map((name) => `src/majordomo/${name}.ts`),
 );
 
 /** What each room may import of others; of itself it may import all. */
@@ -30,6 +39,7 @@ const IMPURE =
 const ONE_FILE: Readonly<Record<string, RegExp>> = {
   zeromq: /^src\/transport\/zeromq\.ts$/,
   'fast-check': /^src\/testing\//,
+  '@msgpack/msgpack': /^src\/majordomo\/body-codec\.ts$/,
 };
 
 const LONGEST = 450;
@@ -69,9 +79,9 @@ function roomFault(path: string, target: string): string | undefined {
 }
 
 function packageFault(path: string, specifier: string): string | undefined {
-  if (WITHOUT_PACKAGES.has(roomOf(path))) return 'this room has no packages';
   const place = ONE_FILE[specifier];
-  return place === undefined || place.test(path) ? undefined : 'it has a place of its own';
+  if (place !== undefined) return place.test(path) ? undefined : 'it has a place of its own';
+  return WITHOUT_PACKAGES.has(roomOf(path)) ? 'this room has no packages' : undefined;
 }
 
 /** What a pure file may not mention. */

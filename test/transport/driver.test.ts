@@ -90,13 +90,16 @@ describe('time', () => {
     expect(instants).toEqual([5, 5, 7]);
   });
 
-  test('one timer wakes the machine, and is set anew only for something earlier', () => {
+  test('one timer wakes the machine, and is set anew at the end of a turn, only for something earlier', () => {
     const world = new PuppetWorld();
     world.inside(() => (world.puppet.nextTimeout = 50));
+    world.clock.endTurn();
     expect(world.clock.wakeAts).toEqual([50]);
     world.inside(() => (world.puppet.nextTimeout = 80));
+    world.clock.endTurn();
     expect(world.clock.wakeAts).toEqual([50]);
     world.inside(() => (world.puppet.nextTimeout = 20));
+    world.clock.endTurn();
     expect(world.clock.wakeAts).toEqual([20]);
     world.inside(() => (world.puppet.nextTimeout = 80));
     world.clock.advance(79);

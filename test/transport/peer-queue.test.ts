@@ -26,7 +26,7 @@ describe('PeerQueue', () => {
             model.shift();
           } else {
             const bytes = model.join('').length;
-            const fits = bytes === 0 || bytes + text.length <= 20;
+            const fits = bytes <= 10 || bytes + text.length <= 20;
             answers.push(queue.hasRoom(text.length) === fits);
             if (!fits) continue;
             queue.push(message(text));
@@ -40,6 +40,15 @@ describe('PeerQueue', () => {
         expect(answers).not.toContain(false);
       }),
     );
+  });
+
+  test('takes a message of any size while half of the bound is free', () => {
+    const queue = new PeerQueue('peer', 100);
+    expect(queue.hasRoom(1000)).toBe(true);
+    queue.push({ frames: [], bytes: 50 });
+    expect(queue.hasRoom(1000)).toBe(true);
+    queue.push({ frames: [], bytes: 1 });
+    expect([queue.hasRoom(49), queue.hasRoom(50)]).toEqual([true, false]);
   });
 
   test('waits longer after each refusal, and starts anew after a success', () => {

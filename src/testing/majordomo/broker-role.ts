@@ -12,6 +12,7 @@ import { Driver } from '../../transport/driver.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { WatchedMachine } from '../watched-machine.ts';
 import { BrokerChecker } from './broker-checker.ts';
+import { sessionsOf } from './plan.ts';
 import type { Stage } from './stage.ts';
 
 export const BROKER_ENDPOINT = 'tcp://broker:5555';
@@ -27,9 +28,12 @@ export class BrokerRole {
 
   constructor(stage: Stage) {
     this.#stage = stage;
+    const { settings, workers } = stage.plan;
     this.#settings = {
-      ...stage.plan.settings,
+      ...settings,
+      workerLimit: settings.tightWorkers ? sessionsOf(workers) : 100,
       noticeGrace: 30,
+      clientGrace: 60,
       random: stage.world.random,
     };
     this.start();
@@ -58,6 +62,7 @@ export class BrokerRole {
     const { world, plan, network } = this.#stage;
     const process = world.start(this.name, this.#stage.processOptions());
     this.#process = process;
+    this.#stage.brokerStarts();
     const checker = new BrokerChecker(this.#settings, () => this.#machine);
     this.#driver = new Driver<BrokerPort, BrokerInput, BrokerOutput, BrokerCall, BrokerEvent>({
       machine: (outbox) => {
@@ -65,11 +70,12 @@ export class BrokerRole {
           {
             ...outbox,
             send: (port, to, command) => {
-              if (!outbox.send(port, to, command)) return false;
-              this.#stage.brokerSent(to, command);
-              checker.sent(process.now(), to, command);
-              return true;
+              const accepted = outbox.send(port, to, command);
+              if (accepted) this.#stage.brokerSent(to, command);
+              checker.said(to, command, accepted);
+              return accepted;
             },
+            emit: (event) => (checker.told(event), outbox.emit(event)),
           },
           this.#settings,
         );
@@ -93,6 +99,7 @@ export class BrokerRole {
   }
 
   stop(): void {
+    this.#drainingProcess = this.#process;
     this.#process.run(() => this.#driver.call({ type: 'stop' }));
   }
 
@@ -104,6 +111,10 @@ export class BrokerRole {
     if (event.type === 'requestExpired') {
       this.#stage.count(`broker.requestExpired.${event.running ? 'running' : 'queued'}`);
     }
+    if (event.type === 'requestJoined') {
+      this.#stage.count(event.stored ? 'broker.storedReply' : 'broker.joined');
+    }
+    if (event.type === 'workerReady') this.#stage.count(`broker.workerReady.${event.dialect}`);
     if (event.type !== 'drained') return;
     const process = this.#process;
     // As a real process: its sockets linger for the farewells, then it is gone.

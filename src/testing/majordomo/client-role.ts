@@ -1,4 +1,5 @@
 /** A client of a simulated run: the real machine, and a caller that keeps account of its calls. */
+import { sizeOf } from '../../core/frames.ts';
 import { clientCodec } from '../../majordomo/protocol.ts';
 import {
   ClientMachine,
@@ -6,40 +7,54 @@ import {
   type ClientEvent,
   type ClientPort,
   type ClientSettings,
+  type RequestCall,
+  type RequestId,
 } from '../../majordomo/client-machine.ts';
-import type { ClientInput, ClientOutput, Dialect } from '../../majordomo/commands.ts';
+import type { ClientInput, ClientOutput } from '../../majordomo/commands.ts';
 import { Driver } from '../../transport/driver.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { WatchedMachine } from '../watched-machine.ts';
 import { BROKER_ENDPOINT } from './broker-role.ts';
 import { ClientChecker } from './client-checker.ts';
-import { SERVICES, type PlannedOperation } from './plan.ts';
+import { SERVICES, type PlannedClient, type PlannedOperation } from './plan.ts';
 import type { Stage } from './stage.ts';
-import { encodeWork } from './work.ts';
+import { encodeWork, type Work } from './work.ts';
 
 type ClientDriver = Driver<ClientPort, ClientInput, ClientOutput, ClientCall, ClientEvent>;
+
+/** Whoever retries so often is impatient over express, too. */
+const IMPATIENT = 4;
+
+/** What is asked under a key, which is the same whoever asks. */
+const KEYED = ['reply', 'parts', 'echo'] as const;
 
 export class ClientRole {
   readonly name: string;
   readonly #stage: Stage;
-  readonly #protocol: 'auto' | Dialect;
+  readonly #planned: PlannedClient;
   #process!: SimProcess;
-  #drainingProcess: SimProcess | undefined;
+  #draining: SimProcess | undefined;
   #driver!: ClientDriver;
   #checker!: ClientChecker;
   #machine!: ClientMachine;
   #incarnation = 0;
   #nextId = 0;
+  /** Sizes of the parts that the readers of slow streams have not taken. */
+  #unread = new Map<RequestId, number[]>();
 
-  constructor(stage: Stage, name: string, protocol: 'auto' | Dialect) {
+  constructor(stage: Stage, name: string, planned: PlannedClient) {
     this.#stage = stage;
     this.name = name;
-    this.#protocol = protocol;
+    this.#planned = planned;
     this.start();
   }
 
   get process(): SimProcess {
     return this.#process;
+  }
+
+  get machine(): ClientMachine {
+    return this.#machine;
   }
 
   /** The calls of the present incarnation: those of a crashed one have nobody to answer to. */
@@ -48,7 +63,7 @@ export class ClientRole {
   }
 
   get isDraining(): boolean {
-    return this.#drainingProcess === this.#process;
+    return this.#draining === this.#process;
   }
 
   /** For the fault × state matrix. */
@@ -62,21 +77,11 @@ export class ClientRole {
 
   start(): void {
     const { world, plan, network } = this.#stage;
-    const { lanes, clientQueueLimit, replyBufferBytes, peerQueueBytes } = plan.settings;
-    const settings: ClientSettings = {
-      lanes,
-      queueLimit: clientQueueLimit,
-      queueBytes: 1_000_000,
-      replyBufferBytes,
-      backoff: 20,
-      backoffLimit: 200,
-      noticeGrace: 60,
-      random: world.random,
-    };
     const process = world.start(this.name, this.#stage.processOptions());
-    const checker = new ClientChecker(this.#stage.mayMissParts);
+    const checker = new ClientChecker(this.name, this.#stage);
     this.#process = process;
     this.#checker = checker;
+    this.#unread = new Map();
     this.#incarnation++;
     const driver: ClientDriver = new Driver<
       ClientPort,
@@ -91,24 +96,25 @@ export class ClientRole {
             ...outbox,
             open: (port, endpoint) => (checker.opened(port), outbox.open(port, endpoint)),
             close: (port, flush) => (checker.closed(port), outbox.close(port, flush)),
-            send: (port, to, command) => (
-              checker.sent(port, command),
-              outbox.send(port, to, command)
-            ),
+            send: (port, to, command) => {
+              const accepted = outbox.send(port, to, command);
+              checker.said(port, command, accepted);
+              return accepted;
+            },
+            emit: (event) => (checker.told(event), outbox.emit(event)),
           },
-          settings,
+          this.#settings(),
         );
-        return new WatchedMachine(this.#machine, {});
+        return new WatchedMachine(this.#machine, checker);
       },
       codec: clientCodec,
       kindOf: () => 'dealer',
       transport: network.transport(process),
       clock: process,
-      peerQueueBytes,
+      peerQueueBytes: plan.settings.peerQueueBytes,
       onEvent: (event) => {
-        this.#stage.count(`client.${event.type}`);
-        if (event.type === 'failed') this.#stage.count(`client.${event.code}`);
-        checker.event(event);
+        this.#count(event);
+        if (event.type === 'partial') this.#read(process, driver, event);
         if (event.type === 'drained') driver.close(() => process.atTurnEnd(() => process.exit()));
       },
     });
@@ -117,30 +123,21 @@ export class ClientRole {
   }
 
   /** Makes the planned call, if the process is there. */
-  issue(operation: PlannedOperation): void {
+  issue(planned: PlannedOperation): void {
+    const operation = this.#feasible(planned);
     const process = this.#process;
     const driver = this.#driver;
     const checker = this.#checker;
     if (process.isOver) return;
     process.run(() => {
       const id = this.#nextId++;
-      const name = `${this.name}.${this.#incarnation}.${id}`;
-      const { behaviour, work: duration, size } = operation;
-      const work = { id: name, behaviour, duration, size };
+      const work = this.#workOf(id, operation);
+      // Stock MDP has no word for it.
+      if (this.#planned.protocol === 'express') {
+        this.#stage.timeouts.set(work.id, operation.timeout);
+      }
       checker.issued(process.now(), id, operation, work);
-      const { timeout, retries, streaming } = operation;
-      const canStream = streaming && this.#protocol !== 'mdp0.1';
-      driver.call({
-        type: 'request',
-        id,
-        service: SERVICES[operation.service]!,
-        body: encodeWork(work),
-        dialect: this.#protocol === 'auto' ? (canStream ? 'mdp0.2' : 'mdp0.1') : this.#protocol,
-        streaming: canStream,
-        timeout,
-        attemptTimeout: timeout / (retries + 1),
-        retries,
-      });
+      driver.call({ ...this.#callFor(id, operation), body: encodeWork(work) });
       if (operation.cancelAfter === undefined) return;
       const cancelAt = process.now() + operation.cancelAfter;
       process.wakeAt(cancelAt, () => driver.call({ type: 'cancel', id, reason: 'planned' }));
@@ -148,11 +145,116 @@ export class ClientRole {
   }
 
   drain(): void {
-    this.#drainingProcess = this.#process;
+    this.#draining = this.#process;
     this.#process.run(() => this.#driver.call({ type: 'drain' }));
   }
 
   stop(): void {
+    this.#draining = this.#process;
     this.#process.run(() => this.#driver.call({ type: 'stop' }));
+  }
+
+  #settings(): ClientSettings {
+    const { world, plan } = this.#stage;
+    const { lanes, clientQueueLimit, inFlightLimit, streamWindow, replyBufferBytes } =
+      plan.settings;
+    const { protocol, heartbeatInterval, heartbeatLiveness } = this.#planned;
+    return {
+      protocol,
+      heartbeatInterval,
+      heartbeatLiveness,
+      lanes,
+      inFlightLimit,
+      queueLimit: clientQueueLimit,
+      queueBytes: 10_000_000,
+      replyBufferBytes,
+      streamWindow,
+      backoff: 20,
+      backoffLimit: 200,
+      noticeGrace: 60,
+      random: world.random,
+    };
+  }
+
+  get #isStock(): boolean {
+    const { protocol } = this.#planned;
+    return protocol === 'mdp0.1' || protocol === 'mdp0.2';
+  }
+
+  /** What of an operation this client can ask for. */
+  #feasible(operation: PlannedOperation): PlannedOperation {
+    // Plain MDP promises nothing; that it is refused is seen now and then.
+    const mayPromise = !this.#isStock || operation.retries === 0;
+    const key = mayPromise ? operation.key : undefined;
+    const broadcast = mayPromise && operation.broadcast && key === undefined;
+    const isWhole = key !== undefined || broadcast || this.#planned.protocol === 'mdp0.1';
+    const streaming = operation.streaming && !isWhole;
+    return {
+      ...operation,
+      key,
+      broadcast,
+      streaming,
+      failFast: mayPromise && operation.failFast,
+    };
+  }
+
+  #callFor(id: RequestId, operation: PlannedOperation): RequestCall {
+    const { timeout, retries, priority, failFast, broadcast, key, streaming } = operation;
+    const { protocol } = this.#planned;
+    return {
+      type: 'request',
+      id,
+      service: SERVICES[operation.service]!,
+      body: [],
+      dialect: protocol === 'mdp0.1' || (protocol !== 'mdp0.2' && !streaming) ? 'mdp0.1' : 'mdp0.2',
+      streaming,
+      timeout,
+      attemptTimeout: retries === IMPATIENT ? timeout / (retries + 1) : undefined,
+      retries,
+      priority,
+      key: key === undefined ? undefined : `key-${key}`,
+      failFast: failFast ? true : undefined,
+      broadcast: broadcast ? true : undefined,
+    };
+  }
+
+  #workOf(number: RequestId, operation: PlannedOperation): Work {
+    const { key, service, behaviour, work: duration, size } = operation;
+    const id = `${this.name}.${this.#incarnation}.${number}`;
+    if (key === undefined) return { id, name: id, behaviour, duration, size };
+    const name = `key-${service}-${key}`;
+    return { id, name, behaviour: KEYED[key % KEYED.length]!, duration: 100, size: 100 };
+  }
+
+  #count(event: ClientEvent): void {
+    this.#stage.count(`client.${event.type}`);
+    if (event.type === 'failed') this.#stage.count(`client.${event.code}`);
+    if (event.type === 'failed' && event.retryAfter !== undefined) {
+      this.#stage.count('client.retryAfter');
+    }
+    if (event.type === 'brokerLost') this.#stage.count(`client.brokerLost.${event.reason}`);
+  }
+
+  /** The reader of a stream takes one part after the other, in its own time. */
+  #read(
+    process: SimProcess,
+    driver: ClientDriver,
+    { id, body }: Extract<ClientEvent, { type: 'partial' }>,
+  ): void {
+    const { readPace = 0 } = this.#checker.calls.get(id)?.operation ?? {};
+    const bytes = sizeOf(body);
+    if (readPace === 0) return driver.call({ type: 'taken', id, bytes });
+    const unread = this.#unread.get(id) ?? [];
+    this.#unread.set(id, unread);
+    unread.push(bytes);
+    if (unread.length > 1) return;
+    const take = (): void => {
+      process.wakeAt(process.now() + readPace, () => {
+        const taken = unread.shift()!;
+        if (unread.length > 0) take();
+        driver.call({ type: 'taken', id, bytes: taken });
+      });
+    };
+    take();
   }
 }

@@ -1,6 +1,7 @@
 /** How a planned fault is done to a role, and how it is undone when the core is healed. */
+import type { PartitionOptions, SimNetwork } from '../sim-network.ts';
 import type { SimProcess } from '../sim-process.ts';
-import type { PlannedFault } from './plan.ts';
+import { LARGE, type FaultKind, type PlannedFault } from './plan.ts';
 import { ANY, type Stage } from './stage.ts';
 
 /** What all roles have in common. */
@@ -13,10 +14,20 @@ export interface Role {
   start(): void;
   drain(): void;
   stop(): void;
+  /** All of it stands still, if that is more than its process. */
+  pause?(duration: number): void;
+  /** Its event loop stands still, and what speaks for it goes on; undefined: nothing does. */
+  stall?(duration: number): void;
 }
 
 /** How slow a slow link is. */
 const SLOW = { latency: 60, jitter: 40, bandwidth: 20 };
+
+/** As fast as ever for what is small: a large message takes most of a second. */
+const NARROW = { bandwidth: 1600 };
+
+/** Milliseconds between two restarts of a rolling one. */
+const ROLL = 150;
 
 /** True if the process of `role` neither died nor ended. */
 export function isUp(role: Role): boolean {
@@ -26,6 +37,20 @@ export function isUp(role: Role): boolean {
 /** Starts the next incarnation of a role that is down. */
 export function restart(role: Role): void {
   if (!isUp(role)) role.start();
+}
+
+/** Faults that delay nothing. */
+const CALM: ReadonlySet<FaultKind> = new Set(['drop', 'clockRate']);
+
+/** Milliseconds that the effects of a fault may outlast it: reconnects, restarts, what was held back. */
+const AFTERMATH = 1000;
+
+/** How long a link cannot be judged after `fault`, in milliseconds. */
+function troubleOf({ plan }: Stage, { kind, duration }: PlannedFault): number {
+  if (CALM.has(kind)) return 0;
+  const isLarge = plan.operations.some(({ size }) => size === LARGE);
+  if (isLarge && kind === 'slowLink') return Infinity;
+  return duration + AFTERMATH + (kind === 'narrowLink' ? 2 * AFTERMATH : 0);
 }
 
 /** Does `fault` to `role`; false if there was nothing to do it to. */
@@ -39,6 +64,7 @@ export function inflict(
   const { kind, duration, count } = fault;
   const { process, name } = role;
   if (!isUp(role)) return false;
+  stage.calmAt = Math.max(stage.calmAt, world.now + troubleOf(stage, fault));
   const peer = name === 'broker' ? others[count % others.length]!.name : 'broker';
   const restartLater = (target: Role): void => {
     world.after(duration, () => restart(target));
@@ -53,7 +79,11 @@ export function inflict(
       world.after(duration + 200, () => restart(role));
       return true;
     case 'pause':
-      process.pause(duration);
+      pause(role, duration);
+      return true;
+    case 'stall':
+      if (role.stall === undefined) return false;
+      role.stall(duration);
       return true;
     case 'pauseBeforeSend':
       process.pauseBeforeSend(duration);
@@ -62,11 +92,11 @@ export function inflict(
       process.stopReading(duration);
       return true;
     case 'partition':
-      network.partition(name, peer, { duration });
+      cutOff(network, name, peer, { duration });
       return true;
     case 'oneWayPartition':
-      if (count % 2 === 0) network.partition(name, peer, { duration, oneWay: true });
-      else network.partition(peer, name, { duration, oneWay: true });
+      if (count % 2 === 0) cutOff(network, name, peer, { duration, oneWay: true });
+      else cutOff(network, peer, name, { duration, oneWay: true });
       return true;
     case 'reset':
       return network.reset(name, peer) > 0;
@@ -84,6 +114,11 @@ export function inflict(
       network.shape(peer, name, SLOW);
       world.after(duration, () => unshape(stage, name, peer));
       return true;
+    case 'narrowLink':
+      network.shape(name, peer, NARROW);
+      network.shape(peer, name, NARROW);
+      world.after(duration + 1000, () => unshape(stage, name, peer));
+      return true;
     case 'clockRate':
       process.setRate(count % 2 === 0 ? 1.05 : 0.95);
       return true;
@@ -92,7 +127,51 @@ export function inflict(
       return true;
     case 'drainAll':
       return drainWorkers(stage, others, duration);
+    case 'drainInDispatch':
+      stage.inDispatch.set(name, () => {
+        world.after(network.settings.latency * world.random(), () => {
+          if (stage.isHealed || !isUp(role)) return;
+          stage.count('drainInDispatch');
+          drainAndRestart(stage, role, duration + 100, duration);
+        });
+      });
+      return name.startsWith('worker');
+    case 'stop':
+      role.stop();
+      restartLater(role);
+      return true;
+    case 'rollingRestart':
+      return rollOver(stage, role, others, duration);
   }
+}
+
+/** Partitions two hosts: a worker's beacon is where the worker is. */
+export function cutOff(
+  network: SimNetwork,
+  from: string,
+  to: string,
+  options: PartitionOptions,
+): void {
+  network.partition(from, to, options);
+  if (from.startsWith('worker')) network.partition(`${from}-beacon`, to, options);
+  if (to.startsWith('worker')) network.partition(from, `${to}-beacon`, options);
+}
+
+/** All of a role stands still. */
+export function pause(role: Role, duration = Infinity): void {
+  if (role.pause === undefined) role.process.pause(duration);
+  else role.pause(duration);
+}
+
+/** Every worker is drained and restarted, one after the other, and then the target. */
+function rollOver(stage: Stage, role: Role, others: readonly Role[], duration: number): boolean {
+  const workers = others.filter((other) => other.name.startsWith('worker') && other !== role);
+  [...workers, role].forEach((next, index) => {
+    stage.world.after(index * ROLL, () => {
+      if (isUp(next) && !stage.isHealed) drainAndRestart(stage, next, duration + 500, 20);
+    });
+  });
+  return true;
 }
 
 /** A rolling stop of every worker at once, as when a deployment is taken down. */

@@ -11,7 +11,8 @@ import type { Transcript } from '../transcript.ts';
 import { requireThat, Violation } from '../violation.ts';
 import { BrokerRole } from './broker-role.ts';
 import { ClientRole } from './client-role.ts';
-import { heal, inflict, isUp, type Role } from './faults.ts';
+import { cutOff, heal, inflict, isUp, pause, type Role } from './faults.ts';
+import { LossWatch } from './loss-watch.ts';
 import {
   CHAOS_ENDS,
   LONGEST_TIMEOUT,
@@ -19,6 +20,7 @@ import {
   type MajordomoPlan,
   type PlannedFault,
   type PlannedOperation,
+  type Target,
 } from './plan.ts';
 import { RogueRole } from './rogue-role.ts';
 import { Stage } from './stage.ts';
@@ -31,7 +33,7 @@ import { WorkerRole } from './worker-role.ts';
 const SLACK = 2000;
 
 /** How long the core may take to find together: expiry of what died, back-off of what reconnects. */
-const RECOVERY = 1500;
+const RECOVERY = 1300;
 
 /** How often it is looked whether all is over. */
 const SLICE = 100;
@@ -46,6 +48,11 @@ const PROOF: Omit<PlannedOperation, 'service' | 'client'> = {
   timeout: LONGEST_TIMEOUT,
   retries: 4,
   cancelAfter: undefined,
+  key: undefined,
+  priority: 0,
+  failFast: false,
+  broadcast: false,
+  readPace: 0,
 };
 
 /** @throws nothing: a violation is part of the result */
@@ -76,14 +83,13 @@ class MajordomoRun {
     this.#stage = stage;
     this.#broker = new BrokerRole(stage);
     this.#workers = plan.workers.map(
-      ({ service, protocol }, index) => new WorkerRole(stage, `worker-${index}`, service, protocol),
+      (worker, index) => new WorkerRole(stage, `worker-${index}`, worker),
     );
     this.#clients = plan.clients.map(
-      ({ protocol }, index) => new ClientRole(stage, `client-${index}`, protocol),
+      (client, index) => new ClientRole(stage, `client-${index}`, client),
     );
     const { rogue } = plan;
-    this.#rogue =
-      rogue === undefined ? undefined : new RogueRole(stage, rogue.service, rogue.mischiefs);
+    this.#rogue = rogue === undefined ? undefined : new RogueRole(stage, rogue);
     const roles: Role[] = [this.#broker, ...this.#workers, ...this.#clients];
     this.#roles = new Map(roles.map((role) => [role.name, role]));
   }
@@ -94,6 +100,11 @@ class MajordomoRun {
       const client = this.#clients[operation.client % this.#clients.length]!;
       world.schedule(operation.at, () => client.issue(operation));
     }
+    new LossWatch(this.#stage, {
+      broker: () => this.#broker.machine,
+      workers: () => this.#workers.filter(isUp).map(({ checker }) => checker),
+      links: () => this.#clients.filter(isUp).map(({ checker }) => checker.link),
+    }).start();
     for (const fault of plan.faults) world.schedule(fault.at, () => this.#inflict(fault));
     world.run(CHAOS_ENDS);
   }
@@ -130,7 +141,7 @@ class MajordomoRun {
         return `${work.id}, asked after healing, ended with ${outcome}`;
       });
     }
-    this.#checkQuiet();
+    this.#checkQuiet(client);
   }
 
   result(violation: Violation | undefined): RunResult {
@@ -155,14 +166,21 @@ class MajordomoRun {
   }
 
   #inflict(fault: PlannedFault): void {
-    const role = this.#roles.get(fault.target);
-    if (role === undefined) return;
+    const role = this.#roleOf(fault.target);
     const others = [...this.#workers, ...this.#clients];
     const { state } = role;
     const cell = `${fault.kind} × ${role.name.split('-')[0]!} ${state}`;
     if (!inflict(this.#stage, fault, role, others)) return;
     this.#faults++;
     this.#stage.count(cell);
+  }
+
+  /** Whom a fault hits: numbers beyond those who are there begin anew. */
+  #roleOf(target: Target): Role {
+    const [kind, number] = target.split('-');
+    if (kind === 'broker') return this.#broker;
+    const roles = kind === 'worker' ? this.#workers : this.#clients;
+    return roles[Number(number) % roles.length]!;
   }
 
   /** One of the workers that offer a service, if any does. */
@@ -179,8 +197,8 @@ class MajordomoRun {
       if (core.has(role.name) || !isUp(role)) continue;
       const fate = world.random();
       if (fate < 0.3) role.process.crash();
-      else if (fate < 0.6) role.process.pause();
-      else if (fate < 0.8) network.partition(role.name, 'broker', { oneWay: fate < 0.7 });
+      else if (fate < 0.6) pause(role);
+      else if (fate < 0.8) cutOff(network, role.name, 'broker', { oneWay: fate < 0.7 });
     }
   }
 
@@ -190,7 +208,7 @@ class MajordomoRun {
       const { requests, sessions } = this.#broker.machine;
       const { queued, inFlight } = requests.state;
       // A worker may be idle and its broker not know it, until the attempt times out.
-      for (const { dispatch } of sessions.all()) if (dispatch !== undefined) return false;
+      for (const { running } of sessions.all()) if (running.size > 0) return false;
       return client.checker.unsettled + queued + inFlight === 0;
     };
     do world.run(world.now + SLICE);
@@ -204,12 +222,22 @@ class MajordomoRun {
   }
 
   /** Nothing is left of what has ended. */
-  #checkQuiet(): void {
-    const { queued, inFlight, clients } = this.#broker.machine.requests.state;
-    requireThat(
-      queued + inFlight > 0 || clients.size === 0,
-      'quiescence',
-      () => `${clients.size} clients are remembered`,
+  #checkQuiet(client: ClientRole): void {
+    const { requests, clients, keys } = this.#broker.machine;
+    const { queued, inFlight, queues } = requests.state;
+    const { stock, sessions } = clients.state;
+    requireNone(client.machine.outstanding, 'calls');
+    if (queued + inFlight > 0) return;
+    requireNone(stock.size, 'stock clients');
+    requireNone(queues.size, 'queues');
+    requireNone(keys.state.open.size, 'open keys');
+    requireNone(
+      [...sessions.values()].filter(({ awaited }) => awaited.size > 0).length,
+      'waiting clients',
     );
   }
+}
+
+function requireNone(left: number, what: string): void {
+  requireThat(left === 0, 'quiescence', () => `${left} ${what} are remembered`);
 }

@@ -1,13 +1,14 @@
 /** What all roles of one run share: the world, the network, the plan, and the tally. */
 import { toAddress } from '../../core/frames.ts';
-import type { Address } from '../../core/machine.ts';
-import type { BrokerOutput, DispatchTag } from '../../majordomo/commands.ts';
+import type { Address, Instant } from '../../core/machine.ts';
+import type { BrokerOutput, DispatchNumber, DispatchTag } from '../../majordomo/commands.ts';
 import type { SimProcessOptions } from '../sim-process.ts';
 import { SimNetwork } from '../sim-network.ts';
 import { SimWorld } from '../sim-world.ts';
 import { seededRandom } from '../../core/random.ts';
 import type { Transcript } from '../transcript.ts';
-import type { MajordomoPlan } from './plan.ts';
+import { requireThat } from '../violation.ts';
+import { SERVICES, type MajordomoPlan } from './plan.ts';
 
 /** How often a timer is late, and by how many milliseconds at most, where a plan wants late timers. */
 const LATE_SHARE = 0.1;
@@ -24,8 +25,19 @@ export class Stage {
   readonly tally = new Map<string, number>();
   /** From then on no handler hangs: whoever healed the core also mended the service. */
   isHealed = false;
-  /** The tags of recent dispatches to honest workers: what a rogue may steal. */
+  /** The tags and numbers of recent dispatches to honest workers: what a rogue may steal. */
   readonly tags: DispatchTag[] = [];
+  readonly numbers: DispatchNumber[] = [];
+
+  /** Until then links may be slow, cut or unread: what is under way there cannot be judged. */
+  calmAt: Instant = 0;
+  /** How long the callers over express wait, by the ids of their work. */
+  readonly timeouts = new Map<string, number>();
+  /** How often some worker came back to a broken link. */
+  reattachments = 0;
+
+  /** What is done to a worker as soon as a request is on its way to it. */
+  readonly inDispatch = new Map<string, () => void>();
 
   /** The processes whose link is reset as soon as a part of a reply travels on it. */
   readonly resetInReply = new Set<string>();
@@ -45,9 +57,31 @@ export class Stage {
     });
   }
 
-  /** True if a link may lose messages without breaking: what only the fault `drop` does. */
+  /**
+   * True if parts may be lost without a trace: on a link that goes on, which only the fault `drop`
+   * does, and in stock MDP, which does not number them.
+   */
   get mayMissParts(): boolean {
-    return this.plan.faults.some(({ kind }) => kind === 'drop');
+    const { faults, workers, clients } = this.plan;
+    const isStock = [...workers, ...clients].some(({ protocol }) => protocol !== 'express');
+    return isStock && faults.some(({ kind }) => kind === 'drop');
+  }
+
+  /** Bytes of parts that may be under way to a stream: stock workers know of no bound. */
+  get streamWindow(): number {
+    const { workers, settings } = this.plan;
+    const haveWindows = workers.every(({ protocol }) => protocol === 'express');
+    return haveWindows ? settings.streamWindow : Infinity;
+  }
+
+  /** A handler is told how long its client still waits: not longer than it wanted to. */
+  checkTimeLeft(work: string, service: number, timeLeft: number): void {
+    // A dead letter is the broker's own request, and stock workers are told nothing.
+    if (SERVICES[service] === this.plan.settings.deadLetterService) return;
+    const timeout = this.timeouts.get(work) ?? Infinity;
+    requireThat(timeLeft === Infinity || timeLeft <= timeout + 1.001, 'deadlines travel', () => {
+      return `the handler of ${work} is given ${timeLeft} ms, its client waits ${timeout} in all`;
+    });
   }
 
   /** A part of a reply leaves on the link between `name` and the broker. */
@@ -72,11 +106,26 @@ export class Stage {
     return { clockStart, lateness: () => (random() < LATE_SHARE ? LATEST * random() : 0) };
   }
 
+  /** The numbers of dispatches begin anew. */
+  brokerStarts(): void {
+    this.numbers.length = 0;
+  }
+
   /** What the broker sent, as it sent it. */
   brokerSent(to: Address, command: BrokerOutput): void {
     if (command.type === 'reply' && !command.final) this.partSent(this.#nameOf(to));
-    if (command.type !== 'dispatch' || this.#nameOf(to) === 'rogue') return;
-    this.tags.push(toAddress(command.envelope[0]!));
+    if (command.type === 'announce') this.count('broker.large');
+    if (command.type !== 'dispatch') return;
+    // Only those that the broker writes have headers.
+    if (command.headers !== undefined) this.count('broker.deadLetterBuried');
+    const name = this.#nameOf(to);
+    this.inDispatch.get(name)?.();
+    this.inDispatch.delete(name);
+    if (name === 'rogue') return;
+    const [tag] = command.envelope;
+    if (tag === undefined) this.numbers.push(command.number ?? 0);
+    else this.tags.push(toAddress(tag));
+    if (this.numbers.length > 4) this.numbers.shift();
     if (this.tags.length > 4) this.tags.shift();
   }
 

@@ -1,12 +1,14 @@
 /** What travels in the bodies of simulated requests, so that every reply proves whose it is. */
 import { decodeText, encodeText } from '../../core/frames.ts';
 import type { Frames } from '../../core/machine.ts';
-import type { Behaviour } from './plan.ts';
+import { LARGE, type Behaviour } from './plan.ts';
 
 /** What a request asks of the simulated handler. */
 export interface Work {
   /** Unique in a run. */
   readonly id: string;
+  /** What the reply says: the id, or under an idempotency key what all requests under it share. */
+  readonly name: string;
   readonly behaviour: Behaviour;
   readonly duration: number;
   /** Bytes of ballast, in the request and in each part of the reply. */
@@ -15,6 +17,15 @@ export interface Work {
 
 /** How many parts a reply in parts has before its end. */
 export const PARTS = 5;
+
+/** Parts of a reply are no larger than this, whatever the request is. */
+const PART_SIZE = 3000;
+
+/** Frames from this size on are compared by their length. */
+const SHOWN = 8192;
+
+/** One for all: it is never written to. */
+const largeBallast = new Uint8Array(LARGE);
 
 /** How many parts the handler of `behaviour` writes before its reply or failure. */
 export function partsOf(behaviour: Behaviour): number {
@@ -26,8 +37,8 @@ export function fails(behaviour: Behaviour): boolean {
   return behaviour === 'fail' || behaviour === 'partsThenFail';
 }
 
-export function encodeWork({ id, behaviour, duration, size }: Work): Frames {
-  const head = encodeText(`${id} ${behaviour} ${duration} ${size}`);
+export function encodeWork({ id, name, behaviour, duration, size }: Work): Frames {
+  const head = encodeText(`${id} ${name} ${behaviour} ${duration} ${size}`);
   return size === 0 ? [head] : [head, ballastOf(id, size)];
 }
 
@@ -35,28 +46,38 @@ export function encodeWork({ id, behaviour, duration, size }: Work): Frames {
 export function decodeWork(body: Frames): Work | undefined {
   const [head, ballast] = body;
   if (head === undefined) return undefined;
-  const [id, behaviour, duration, size] = decodeText(head).split(' ');
-  if (id === undefined || size === undefined) return undefined;
-  if (ballast !== undefined && !isIntact(ballast, id)) return undefined;
+  const [id, name, behaviour, duration, size] = decodeText(head).split(' ');
+  if (id === undefined || name === undefined || size === undefined) return undefined;
+  if (ballast !== undefined && !isIntact(ballast, id, Number(size))) return undefined;
   return {
     id,
+    name,
     behaviour: behaviour as Behaviour,
     duration: Number(duration),
     size: Number(size),
   };
 }
 
-export function partOf({ id, size }: Work, index: number): Frames {
-  return [encodeText(`part ${index} of ${id}${'.'.repeat(size)}`)];
+/** The id of the work in a body, intact or not. */
+export function workIdOf(body: Frames): string {
+  return decodeText(body[0]!.subarray(0, 32)).split(' ', 1)[0]!;
 }
 
-export function replyTo(id: string): Frames {
-  return [encodeText(`reply to ${id}`)];
+export function partOf({ name, size }: Work, index: number): Frames {
+  return [encodeText(`part ${index} of ${name}${'.'.repeat(Math.min(size, PART_SIZE))}`)];
+}
+
+/** How the handler's reply ends, or all of it if it has no parts. */
+export function replyTo({ name, behaviour, size }: Work): Frames {
+  const text = encodeText(`reply to ${name}`);
+  return behaviour === 'echo' ? [text, ballastOf(name, size)] : [text];
 }
 
 /** The text of all frames, to compare replies by. */
 export function textOf(body: Frames): string {
-  return body.map(decodeText).join('|');
+  return body
+    .map((frame) => (frame.length < SHOWN ? decodeText(frame) : `${frame.length} bytes`))
+    .join('|');
 }
 
 /** The one reply to a request when its parts are joined. */
@@ -65,15 +86,16 @@ export function wholeReplyTo(work: Work): Frames {
     { length: partsOf(work.behaviour) },
     (_, index) => partOf(work, index)[0]!,
   );
-  return [...frames, ...replyTo(work.id)];
+  return [...frames, ...replyTo(work)];
 }
 
 function ballastOf(id: string, size: number): Uint8Array {
-  return new Uint8Array(size).fill(mark(id));
+  return size === LARGE ? largeBallast : new Uint8Array(size).fill(mark(id));
 }
 
-function isIntact(ballast: Uint8Array, id: string): boolean {
-  const expected = mark(id);
+function isIntact(ballast: Uint8Array, id: string, size: number): boolean {
+  if (ballast.length !== size) return false;
+  const expected = size === LARGE ? 0 : mark(id);
   return ballast[0] === expected && ballast[ballast.length - 1] === expected;
 }
 

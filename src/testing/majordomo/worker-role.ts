@@ -1,15 +1,14 @@
 /** A worker of a simulated run: the real machine, and a handler that does what the work says. */
 import { decodeText } from '../../core/frames.ts';
-import type { Frames } from '../../core/machine.ts';
 import { workerCodec } from '../../majordomo/protocol.ts';
 import type { WorkerInput, WorkerOutput } from '../../majordomo/commands.ts';
-import type { WorkerProtocol } from '../../majordomo/options.ts';
 import {
   WorkerMachine,
   type BrokerLossReason,
   type HandlerToken,
   type WorkerCall,
   type WorkerEvent,
+  type WorkerMachineEvent,
   type WorkerPort,
   type WorkerSettings,
 } from '../../majordomo/worker-machine.ts';
@@ -17,145 +16,267 @@ import { Driver } from '../../transport/driver.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { requireThat } from '../violation.ts';
 import { WatchedMachine } from '../watched-machine.ts';
+import { BeaconRole } from './beacon-role.ts';
 import { BROKER_ENDPOINT } from './broker-role.ts';
-import { SERVICES } from './plan.ts';
+import { SERVICES, type PlannedWorker } from './plan.ts';
 import type { Stage } from './stage.ts';
-import { decodeWork, fails, partOf, partsOf, replyTo } from './work.ts';
+import { decodeWork, fails, partOf, partsOf, replyTo, type Work } from './work.ts';
+import { WorkerChecker } from './worker-checker.ts';
 
-type WorkerDriver = Driver<WorkerPort, WorkerInput, WorkerOutput, WorkerCall, WorkerEvent>;
+type WorkerDriver = Driver<WorkerPort, WorkerInput, WorkerOutput, WorkerCall, WorkerMachineEvent>;
+type RequestEvent = Extract<WorkerEvent, { type: 'request' }>;
+
+/** How often a handler gives up when it is told that nobody waits. */
+const GIVES_UP = 0.7;
+
+/** A handler that has not returned. */
+interface Running {
+  /** False: it hangs, unless it is told that nobody waits. */
+  willEnd: boolean;
+  /** What it does next, oldest first. */
+  readonly steps: WorkerCall[];
+  readonly pace: number;
+  /** It writes on without waiting for room. */
+  readonly isHasty: boolean;
+}
+
+/** One life of the process, and all that ends with it. */
+interface Life {
+  readonly process: SimProcess;
+  readonly checker: WorkerChecker;
+  readonly beacon: BeaconRole;
+  readonly driver: WorkerDriver;
+  readonly running: Map<HandlerToken, Running>;
+  /** Parts for which there was room. */
+  written: number;
+}
 
 export class WorkerRole {
   readonly name: string;
   readonly service: number;
   readonly #stage: Stage;
-  readonly #protocol: WorkerProtocol;
-  #process!: SimProcess;
-  #drainingProcess: SimProcess | undefined;
-  #driver!: WorkerDriver;
-  /** The handlers that have not returned, and whether they ever will. */
-  #running = new Map<HandlerToken, { readonly willEnd: boolean }>();
+  readonly #planned: PlannedWorker;
+  #life!: Life;
+  #draining: SimProcess | undefined;
 
-  constructor(stage: Stage, name: string, service: number, protocol: WorkerProtocol) {
+  constructor(stage: Stage, name: string, planned: PlannedWorker) {
     this.#stage = stage;
     this.name = name;
-    this.service = service;
-    this.#protocol = protocol;
+    this.service = planned.service;
+    this.#planned = planned;
     this.start();
   }
 
   get process(): SimProcess {
-    return this.#process;
+    return this.#life.process;
+  }
+
+  get checker(): WorkerChecker {
+    return this.#life.checker;
   }
 
   /** A handler hangs for ever: only a restart helps. */
   get isStuck(): boolean {
-    return [...this.#running.values()].some(({ willEnd }) => !willEnd);
+    return [...this.#life.running.values()].some(({ willEnd }) => !willEnd);
   }
 
   get isDraining(): boolean {
-    return this.#drainingProcess === this.#process;
+    return this.#draining === this.process;
   }
 
   /** For the fault × state matrix. */
   get state(): string {
-    return this.#running.size > 0 ? 'busy' : 'idle';
+    return this.#life.running.size > 0 ? 'busy' : 'idle';
   }
 
   start(): void {
     const { world, plan, network } = this.#stage;
-    const { heartbeatInterval, heartbeatLiveness, workerQueueBytes, automaticIds } = plan.settings;
-    const settings: WorkerSettings = {
-      service: SERVICES[this.service]!,
-      protocol: this.#protocol,
-      heartbeatInterval,
-      heartbeatLiveness,
-      reconnectInterval: 20,
-      reconnectLimit: 200,
-      replyBufferBytes: 1_000_000,
-      random: world.random,
-    };
+    const { workerQueueBytes, automaticIds } = plan.settings;
     const process = world.start(this.name, this.#stage.processOptions());
-    const running = new Map<HandlerToken, { readonly willEnd: boolean }>();
-    this.#process = process;
-    this.#running = running;
+    const checker = new WorkerChecker(this.name);
     const driver: WorkerDriver = new Driver<
       WorkerPort,
       WorkerInput,
       WorkerOutput,
       WorkerCall,
-      WorkerEvent
+      WorkerMachineEvent
     >({
-      machine: (outbox) => new WatchedMachine(new WorkerMachine(outbox, settings), {}),
+      machine: (outbox) => {
+        const machine = new WorkerMachine(
+          {
+            ...outbox,
+            send: (port, to, command) => {
+              const accepted = outbox.send(port, to, command);
+              if (command.type === 'announce') this.#stage.count('worker.large');
+              checker.said(port, command, accepted);
+              return accepted;
+            },
+            emit: (event) => (checker.told(event), outbox.emit(event)),
+          },
+          this.#settings(),
+        );
+        return new WatchedMachine(machine, checker);
+      },
       codec: workerCodec,
       kindOf: () => 'dealer',
       transport: network.transport(process, automaticIds ? { identities: 'automatic' } : {}),
       clock: process,
       peerQueueBytes: workerQueueBytes,
-      onEvent: (event) => {
-        this.#stage.count(`worker.${event.type}`);
-        if (event.type === 'brokerLost') this.#noteLoss(event.reason);
-        if (event.type === 'ready') this.#stage.count(`worker.ready.${event.dialect}`);
-        if (event.type === 'request')
-          this.#handle(process, driver, running, event.token, event.body);
-        if (event.type === 'drained') driver.close(() => process.atTurnEnd(() => process.exit()));
-      },
+      onEvent: (event) => this.#handleEvent(life, event),
     });
-    this.#driver = driver;
+    const beacon = new BeaconRole(this.#stage, process);
+    const life: Life = { process, checker, beacon, driver, running: new Map(), written: 0 };
+    this.#life = life;
     process.run(() => driver.call({ type: 'connect', endpoints: [BROKER_ENDPOINT] }));
   }
 
+  /** Its event loop stands still, its beacon goes on. */
+  stall(duration: number): void {
+    this.#life.beacon.stall(duration);
+  }
+
+  /** All of the process stands still. */
+  pause(duration: number): void {
+    this.#life.beacon.process.pause(duration);
+    this.process.pause(duration);
+  }
+
   drain(): void {
-    this.#drainingProcess = this.#process;
-    this.#process.run(() => this.#driver.call({ type: 'drain' }));
+    this.#draining = this.process;
+    this.process.run(() => this.#life.driver.call({ type: 'drain' }));
   }
 
   stop(): void {
-    this.#process.run(() => this.#driver.call({ type: 'stop' }));
+    this.#draining = this.process;
+    this.process.run(() => this.#life.driver.call({ type: 'stop' }));
+  }
+
+  #settings(): WorkerSettings {
+    const { world, plan } = this.#stage;
+    const { protocol, concurrency } = this.#planned;
+    // Stock MDP does not negotiate: there both sides must be told the same.
+    const pace = protocol === 'express' ? this.#planned : plan.settings;
+    return {
+      service: SERVICES[this.service]!,
+      protocol,
+      concurrency,
+      heartbeatInterval: pace.heartbeatInterval,
+      heartbeatLiveness: pace.heartbeatLiveness,
+      reconnectInterval: 20,
+      reconnectLimit: 200,
+      replyBufferBytes: plan.settings.replyBufferBytes,
+      random: world.random,
+    };
+  }
+
+  #handleEvent(life: Life, event: WorkerMachineEvent): void {
+    const { process, driver, beacon } = life;
+    this.#count(event);
+    switch (event.type) {
+      case 'brokerLost':
+        return this.#noteLoss(event.reason);
+      case 'request':
+        return this.#handle(life, event);
+      case 'requestCancelled':
+      case 'requestLost':
+        if (this.#stage.world.random() < GIVES_UP) this.#giveUp(life, event.token);
+        return;
+      case 'written':
+        life.written++;
+        return this.#goOn(life, event.token);
+      case 'sessionOpened':
+        return beacon.open(event.session, event.interval);
+      case 'sessionClosed':
+        return beacon.close(event.session);
+      case 'drained':
+        return driver.close(() => process.atTurnEnd(() => process.exit()));
+      default:
+    }
+  }
+
+  #count(event: WorkerMachineEvent): void {
+    if (event.type === 'written') return;
+    this.#stage.count(`worker.${event.type}`);
+    if (event.type === 'brokerLost' || event.type === 'requestCancelled') {
+      this.#stage.count(`worker.${event.type}.${event.reason}`);
+    } else if (event.type === 'ready') this.#stage.count(`worker.ready.${event.dialect}`);
+    else if (event.type === 'reattached') {
+      this.#stage.reattachments++;
+      this.#stage.count(`worker.reattached.${event.resumed ? 'resumed' : 'anew'}`);
+    }
   }
 
   #noteLoss(reason: BrokerLossReason): void {
-    this.#stage.count(`worker.brokerLost.${reason}`);
     requireThat(reason !== 'unexpectedCommand', 'credit', () => {
       return `${this.name} is given a request while a handler still runs`;
     });
   }
 
-  #handle(
-    process: SimProcess,
-    driver: WorkerDriver,
-    running: Map<HandlerToken, { readonly willEnd: boolean }>,
-    token: HandlerToken,
-    body: Frames,
-  ): void {
+  // Handlers
+
+  #handle(life: Life, event: RequestEvent): void {
+    const { process, running } = life;
+    const { token, body, deadlineAt } = event;
     const work = decodeWork(body);
     requireThat(work !== undefined, 'requests arrive intact', () => {
       return `${this.name} got ${body.map(decodeText).join('|').slice(0, 80)}`;
     });
-    requireThat(running.size === 0, 'credit', () => {
-      return `${this.name} is given ${work.id} while a handler still runs`;
+    requireThat(running.size < this.#planned.concurrency, 'credit', () => {
+      return `${this.name} is given ${work.id} while ${running.size} handlers run`;
     });
-    const { id, behaviour, duration } = work;
-    const hangs = behaviour === 'never' && !this.#stage.isHealed;
-    running.set(token, { willEnd: !hangs });
+    this.#stage.checkTimeLeft(work.id, this.service, deadlineAt - process.now());
+    const hangs = work.behaviour === 'never' && !this.#stage.isHealed;
+    const steps = hangs ? [] : stepsOf(token, work);
+    const pace = work.duration / Math.max(1, steps.length);
+    const isHasty = work.behaviour === 'partsThenFail';
+    running.set(token, { willEnd: !hangs, steps, pace, isHasty });
     this.#stage.count('worker.execution');
-    if (hangs) return;
-    const steps: WorkerCall[] = [];
-    for (let index = 0; index < partsOf(behaviour); index++) {
-      steps.push({ type: 'write', token, body: partOf(work, index) });
-    }
-    const failure = { code: 'ERR_HANDLER_FAILED', message: id } as const;
-    if (fails(behaviour)) steps.push({ type: 'fail', token, failure });
-    else steps.push({ type: 'reply', token, body: replyTo(id) });
-    const pace = duration / steps.length;
-    const next = (): void => {
-      process.wakeAt(process.now() + pace, () => {
-        const step = steps.shift()!;
-        if (steps.length === 0) running.delete(token);
-        else next();
-        driver.call(step);
-        if (step.type === 'write') this.#stage.partSent(this.name);
-      });
-    };
-    next();
+    if (event.attempt > 1) this.#stage.count('worker.laterAttempt');
+    if (!hangs) this.#later(life, token);
   }
+
+  #later(life: Life, token: HandlerToken): void {
+    const { process, running } = life;
+    const pace = running.get(token)?.pace ?? 0;
+    process.wakeAt(process.now() + pace, () => this.#step(life, token));
+  }
+
+  #step(life: Life, token: HandlerToken): void {
+    const { driver, running } = life;
+    const handler = running.get(token);
+    const step = handler?.steps.shift();
+    if (handler === undefined || step === undefined) return;
+    if (handler.steps.length === 0) running.delete(token);
+    else if (handler.isHasty) this.#later(life, token);
+    const { written } = life;
+    driver.call(step);
+    if (step.type !== 'write') return;
+    if (life.written === written) this.#stage.count('worker.waitsForCredit');
+    this.#stage.partSent(this.name);
+  }
+
+  /** There is room for another part. */
+  #goOn(life: Life, token: HandlerToken): void {
+    const handler = life.running.get(token);
+    if (handler !== undefined && !handler.isHasty) this.#later(life, token);
+  }
+
+  #giveUp(life: Life, token: HandlerToken): void {
+    const { process, running, driver } = life;
+    if (!running.delete(token)) return;
+    const failure = { code: 'ERR_HANDLER_FAILED', message: 'it was told to stop' } as const;
+    process.wakeAt(process.now(), () => driver.call({ type: 'fail', token, failure }));
+  }
+}
+
+function stepsOf(token: HandlerToken, work: Work): WorkerCall[] {
+  const steps: WorkerCall[] = Array.from({ length: partsOf(work.behaviour) }, (_, index) => ({
+    type: 'write',
+    token,
+    body: partOf(work, index),
+  }));
+  const failure = { code: 'ERR_HANDLER_FAILED', message: work.name } as const;
+  if (fails(work.behaviour)) steps.push({ type: 'fail', token, failure });
+  else steps.push({ type: 'reply', token, body: replyTo(work) });
+  return steps;
 }

@@ -1,4 +1,7 @@
-/** A broker as a process of its own; it tells every event. SIGTERM: drain and end. */
+/**
+ * A broker as a process of its own; it tells every event, and for each line on stdin how much memory it
+ * takes. SIGTERM: drain and end.
+ */
 import { MajordomoBroker } from 'unsinkable';
 import { settings, tell } from './common.js';
 
@@ -8,4 +11,5 @@ const { endpoint, options } = settings();
 const broker = new MajordomoBroker(options);
 broker.on('event', tell);
 process.once('SIGTERM', () => void broker.close());
+process.stdin.on('data', () => tell({ type: 'memory', bytes: process.memoryUsage.rss() })).unref();
 tell({ type: 'bound', endpoint: await broker.bind(endpoint) });

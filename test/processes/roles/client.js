@@ -15,6 +15,7 @@ const record = recorder(history);
 
 const client = new MajordomoClient(options);
 client.on('retry', tell);
+client.on('ready', tell);
 client.connect(endpoint);
 let sent = 0;
 let limit = requests;
@@ -35,7 +36,7 @@ async function ask() {
     if (!(error instanceof RequestError)) throw error;
     const { code } = error;
     record({ type: 'failed', id, client: name, code });
-    tell({ type: 'failed', id, code });
+    tell({ type: 'failed', id, code, message: error.message });
   }
 }
 
