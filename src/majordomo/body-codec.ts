@@ -4,7 +4,7 @@
  * The first frame holds the value. Its big binary parts (typed arrays, Buffers) travel behind it, a
  * frame each, and the value says which: nobody copies or encodes them on the way, and what arrives is
  * a view on the received frame. Their bytes have the order of the machine that sends them, which is
- * little-endian on all that Node runs on but s390x.
+ * little-endian on all that Node runs on but s390x. MessagePack reads no object with a key `__proto__`.
  */
 import { decode, encode, ExtensionCodec } from '@msgpack/msgpack';
 import { BODY_LIMIT, framesOf } from '../core/body.ts';

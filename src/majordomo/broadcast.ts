@@ -12,6 +12,8 @@ export interface Broadcast {
   readonly copies: Set<PendingRequest>;
   /** Parts sent to the client. */
   parts: number;
+  /** There was no room to tell of one. */
+  isShort: boolean;
 }
 
 export function isBroadcast(awaited: PendingRequest | Broadcast): awaited is Broadcast {

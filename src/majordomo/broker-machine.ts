@@ -164,8 +164,10 @@ export class BrokerMachine implements Machine<BrokerPort, BrokerInput, BrokerCal
     this.#phase = 'draining';
     this.#dispatcher.close();
     for (const request of this.requests.state.open.values()) {
-      const begun = request.state === 'inFlight';
-      if (call.type === 'stop' || !begun) this.#ends.failAsClosing(now, request, begun);
+      const isRunning = request.state === 'inFlight';
+      // One that waits again was begun, too: an attempt is spent by a real start.
+      const begun = request.attempts > 0;
+      if (call.type === 'stop' || !isRunning) this.#ends.failAsClosing(now, request, begun);
     }
     this.#finishDraining(now);
   }

@@ -138,7 +138,10 @@ export class Carriers {
    */
   abandon(now: Instant, request: ClientRequest, letDown: boolean): void {
     const { lane } = request;
-    if (request.number > 0) this.#link.cancel(request);
+    if (request.number > 0) {
+      this.#link.cancel(request);
+      this.#leaveIfSpent(now);
+    }
     if (lane === undefined) return;
     request.lane = undefined;
     this.#lanes.abandon(lane, letDown);
@@ -237,7 +240,8 @@ export class Carriers {
       case 'reply':
         return this.#takeReply(now, command);
       case 'heartbeat':
-        return this.#owner.handleLost(now, link.handleHeartbeat(command));
+        this.#owner.handleLost(now, link.handleHeartbeat(command));
+        return this.#leaveIfSpent(now);
       case 'welcome': {
         const isNew = !command.resumed || link.isUnwelcomed;
         const lost = link.handleWelcome(now, command);
@@ -264,6 +268,7 @@ export class Carriers {
       // A part is missing.
       this.#link.cancel(request);
       this.#owner.handleLost(now, [request]);
+      this.#leaveIfSpent(now);
     }
   }
 

@@ -231,6 +231,7 @@ export class Dispatcher {
     const { express, running, address, service } = session;
     if (express === undefined) return;
     express.named = new Set(held);
+    session.hasHandedBack = false;
     const lost = lostOnTheWay(express.beats, { beat, echo, held }, running.values());
     for (const { number, request } of Array.from(lost)) {
       running.delete(number);
@@ -252,6 +253,8 @@ export class Dispatcher {
     const { running, address, service } = session;
     const request = running.get(number)?.request;
     if (!running.delete(number)) return;
+    session.hasHandedBack = true;
+    this.#sessions.place(session);
     this.#voice.emit({ type: 'requestHandedBack', worker: address, service });
     if (request?.state === 'inFlight') this.recover(now, request, true);
     this.serve(now, session);
@@ -295,7 +298,10 @@ export class Dispatcher {
           : 'the worker was lost before it answered';
       return this.#ends.fail(now, request, 'failed', 'ERR_WORKER_LOST', message);
     }
-    if (this.#isClosing) return this.#ends.failAsClosing(now, request, !unstarted);
+    if (this.#isClosing) {
+      const begun = attempts > (unstarted ? 1 : 0);
+      return this.#ends.failAsClosing(now, request, begun);
+    }
     if (request.orphaned) return this.#ends.cancel(now, request);
     if (attempts >= this.#settings.maxAttempts && !unstarted) {
       const letter = this.#ends.bury(now, request);

@@ -33,7 +33,7 @@ import type {
   SessionId,
   WelcomeCommand,
 } from './commands.ts';
-import { announcedBytes, expectLarge } from './large.ts';
+import { announcedBytes, expectLarge, patientUntil } from './large.ts';
 
 /** The port of the session's socket. */
 export type ExpressPort = 'express';
@@ -111,7 +111,7 @@ export class ExpressLink {
   /** True if there is nothing more to be had from this session. */
   get isSpent(): boolean {
     const { isClosing, underWay } = this.state;
-    return isClosing && underWay.size === 0;
+    return isClosing && underWay.size === 0 && this.isUp;
   }
 
   /** Begins a session. */
@@ -153,6 +153,8 @@ export class ExpressLink {
       state.beats = startBeats();
       state.isClosing = false;
     }
+    // What was heard before may be of an earlier life of the broker's session: no echo may claim it.
+    state.beats.heard = 0;
     this.#beat(now);
     return lost;
   }
@@ -173,7 +175,10 @@ export class ExpressLink {
   }
 
   expectLarge(now: Instant, bytes: number): void {
-    if (this.state.phase === 'open') expectLarge(this.state.heartbeat, now, bytes);
+    const { state } = this;
+    if (state.phase === 'open') expectLarge(state.heartbeat, now, bytes);
+    // What was queued before the link broke comes first on the new one, and WELCOME behind it.
+    else if (state.phase === 'greeting') state.phaseAt = patientUntil(state.phaseAt, now, bytes);
   }
 
   handleWritable(): void {

@@ -247,7 +247,7 @@ export class ExpressWorkerSession {
   #leave(now: Instant): void {
     const { heartbeat } = this.state;
     if (heartbeat !== undefined) {
-      this.#beat(now, heartbeat);
+      this.#sayBeat(now, heartbeat);
       this.#send({ type: 'disconnect', dialect: 'express' });
       this.#outbox.close(PORT, true);
       this.#close();
@@ -318,18 +318,24 @@ export class ExpressWorkerSession {
       state.beats = startBeats();
       this.#requests.orphanAll();
     }
+    // What was heard before may be of an earlier life of the broker's session: no echo may claim it.
+    state.beats.heard = 0;
     this.#beat(now, heartbeat);
     this.#requests.release();
     this.#requests.flush();
   }
 
   #beat(now: Instant, heartbeat: Heartbeat): void {
+    this.#sayBeat(now, heartbeat);
+    this.#tellCredit(this.state.hasToldCredit);
+  }
+
+  #sayBeat(now: Instant, heartbeat: Heartbeat): void {
     const { state } = this;
     beaten(heartbeat, now, state.pace);
     if (state.phase !== 'active') return;
     const numbers = nextBeat(state.beats);
     this.#send({ type: 'heartbeat', dialect: 'express', ...numbers, held: this.#requests.held });
-    this.#tellCredit(state.hasToldCredit);
   }
 
   /** The broker says what it has given us: what it no longer counts on is in vain. */

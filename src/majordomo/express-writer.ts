@@ -18,9 +18,13 @@ import {
 /** Body frames from this size on travel as frames of their own, untouched. */
 export const LARGE_FRAME = 4096;
 
-/** A pack begins with so many bytes, and grows by this factor: measured, fewer copies are cheaper. */
-const FIRST_CAPACITY = 256;
+/**
+ * A pack begins with room for as much as the one before it took, and grows by this factor: measured,
+ * fewer copies are cheaper.
+ */
+const LEAST_CAPACITY = 256;
 const GROWTH = 4;
+let expected = LEAST_CAPACITY;
 
 /** No command is added to a pack of this size: the last one mostly still fits into 64 KiB. */
 const PACK_SIZE = 60 * 1024;
@@ -38,7 +42,7 @@ const SHORT = 64;
 const MAX = Number.MAX_SAFE_INTEGER;
 
 export class Pack implements Outgoing {
-  #buffer = Buffer.allocUnsafe(FIRST_CAPACITY);
+  #buffer = Buffer.allocUnsafe(expected);
   #end = EXPRESS_TAG.length;
   #begin = 0;
   #large: Uint8Array[] | undefined;
@@ -52,6 +56,7 @@ export class Pack implements Outgoing {
 
   /** The message as it is now. */
   get frames(): Frames {
+    expected = Math.max(LEAST_CAPACITY, this.#end);
     const header = this.#buffer.subarray(0, this.#end);
     return this.#large === undefined ? [header] : [header, ...this.#large];
   }

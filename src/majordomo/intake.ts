@@ -119,7 +119,7 @@ export class Intake {
     if (!this.#requests.hasRoom(command, sessions.length - 1)) {
       return this.refuse(waiter, service, 'queueFull');
     }
-    const broadcast: Broadcast = { waiter, copies: new Set(), parts: 0 };
+    const broadcast: Broadcast = { waiter, copies: new Set(), parts: 0, isShort: false };
     waiter.client.awaited.set(waiter.number, broadcast);
     const body = keepBody(command);
     const headers = keepHeaders(command);

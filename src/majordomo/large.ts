@@ -26,6 +26,10 @@ export function announcedBytes(body: Frames): number | undefined {
 
 /** The peer announced so many bytes: its silence means nothing while they may be on their way. */
 export function expectLarge(heartbeat: Heartbeat, now: Instant, bytes: number): void {
-  const patient = Math.min(heartbeat.expiresAt + bytes / SLOWEST, now + LONGEST_PATIENCE);
-  heartbeat.expiresAt = Math.max(heartbeat.expiresAt, patient);
+  heartbeat.expiresAt = patientUntil(heartbeat.expiresAt, now, bytes);
+}
+
+/** Until when to wait instead of `until`, as so many bytes may be on their way. */
+export function patientUntil(until: Instant, now: Instant, bytes: number): Instant {
+  return Math.max(until, Math.min(until + bytes / SLOWEST, now + LONGEST_PATIENCE));
 }

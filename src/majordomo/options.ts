@@ -245,7 +245,11 @@ export const clientRules = {
   backoff: milliseconds(50),
   backoffLimit: milliseconds(2000),
   noticeGrace: milliseconds(1000, 0),
-  inFlightLimit: count(10_000),
+  inFlightLimit: such(
+    10_000,
+    'a whole number from 1 to 1,000,000',
+    (value) => count(1).accepts(value) && Number(value) <= 1_000_000,
+  ),
   lanes: such(
     32,
     'a whole number from 1 to 256',

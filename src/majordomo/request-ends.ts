@@ -14,6 +14,16 @@ import type { KeyBook } from './idempotency.ts';
 import { clientOf, type PendingRequest, type RequestBook, type RequestEnd } from './requests.ts';
 import { NO_FRAMES, type Outcome, type Voice } from './voice.ts';
 
+/** Instead of a reply for which the client's queue has no room. */
+const TOO_LARGE: Outcome = {
+  body: NO_FRAMES,
+  failure: {
+    code: 'ERR_REPLY_TOO_LARGE',
+    message:
+      "the reply did not fit into the client's queue at the broker: read faster, or raise its peerQueueBytes",
+  },
+};
+
 export class RequestEnds {
   readonly #requests: RequestBook;
   readonly #clients: ClientTable;
@@ -134,9 +144,11 @@ export class RequestEnds {
   passPart(now: Instant, request: PendingRequest, body: Frames): void {
     const [waiter] = request.waiters;
     if (waiter === undefined) return;
-    const sequence = request.partialsSent++;
-    request.partialsSentBytes += sizeOf(body);
-    if (this.#voice.reply(waiter, request.service, { body }, false, sequence)) return;
+    if (this.#voice.reply(waiter, request.service, { body }, false, request.partialsSent)) {
+      request.partialsSent++;
+      request.partialsSentBytes += sizeOf(body);
+      return;
+    }
     // A reply with a hole in it must not look whole.
     const worker = request.dispatch?.session.address ?? '';
     this.#voice.emit({ type: 'replyRefused', worker, reason: 'clientQueueFull' });
@@ -176,16 +188,23 @@ export class RequestEnds {
       if (isSent || request.state !== 'replied') continue;
       const worker = request.dispatch?.session.address ?? '';
       this.#voice.emit({ type: 'replyRefused', worker, reason: 'clientQueueFull' });
+      // Told nothing, the client would take it for lost and have the work done again.
+      this.#voice.reply(waiter, service, TOO_LARGE, true, partialsSent);
     }
   }
 
   #tellOfCopy(copy: PendingRequest, broadcast: Broadcast, outcome: Outcome): void {
     const { waiter, copies } = broadcast;
+    const { service } = copy;
+    const tell = (part: Outcome): boolean =>
+      this.#voice.reply(waiter, service, part, false, broadcast.parts);
     copies.delete(copy);
-    this.#voice.reply(waiter, copy.service, outcome, false, broadcast.parts++);
+    if (tell(outcome) || tell(TOO_LARGE)) broadcast.parts++;
+    else broadcast.isShort = true;
     if (copies.size > 0) return;
     waiter.client.awaited.delete(waiter.number);
-    this.#voice.reply(waiter, copy.service, { body: NO_FRAMES }, true, broadcast.parts);
+    const end = broadcast.isShort ? TOO_LARGE : { body: NO_FRAMES };
+    this.#voice.reply(waiter, service, end, true, broadcast.parts);
   }
 
   #stopWork({ state, dispatch }: PendingRequest): void {

@@ -251,7 +251,9 @@ export class RequestBook {
   join(now: Instant, request: PendingRequest, waiter: Waiter, timeLeft: number | undefined): void {
     request.waiters.push(waiter);
     waiter.client.awaited.set(waiter.number, request);
-    request.expiresAt = Math.max(request.expiresAt, now + this.#lifeOf(timeLeft));
+    const longest = request.acceptedAt + this.#bounds.requestTtl;
+    const wanted = Math.min(longest, now + this.#lifeOf(timeLeft));
+    request.expiresAt = Math.max(request.expiresAt, wanted);
     this.#expiries.set(request, request.expiresAt);
   }
 

@@ -69,6 +69,8 @@ export interface Session {
   goneAt: Instant;
   /** False while its outgoing queue is full. */
   writable: boolean;
+  /** It gave something back: it gets nothing until it has said how it stands. */
+  hasHandedBack: boolean;
 }
 
 /** What became due for a session. */
@@ -154,6 +156,7 @@ export class SessionTable {
       condition: 'healthy',
       goneAt: Infinity,
       writable: true,
+      hasHandedBack: false,
     };
     this.state.sessions.set(address, session);
     if (ready.id !== undefined) this.state.express.set(ready.id, session);
@@ -263,6 +266,7 @@ export function mayWork(session: Session): boolean {
   return (
     session.running.size < session.credit &&
     session.writable &&
+    !session.hasHandedBack &&
     session.condition === 'healthy' &&
     session.goneAt === Infinity
   );

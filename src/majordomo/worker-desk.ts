@@ -123,6 +123,7 @@ export class WorkerDesk {
     if (session === undefined) return;
     const { service, credit } = session;
     session.credit = Math.min(command.credit, CREDIT_LIMIT);
+    session.hasHandedBack = false;
     if (credit > 0 && command.credit === 0)
       this.#voice.emit({ type: 'workerDraining', worker: from, service });
     this.#dispatcher.serve(now, session);

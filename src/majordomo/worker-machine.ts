@@ -76,8 +76,9 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
   handleCommand(now: Instant, port: WorkerPort, _from: Address, command: WorkerInput): void {
     if (port === 'express') {
       this.#express.handleCommand(now, command);
-      // Hot: these change nothing for anybody else.
-      if (command.type === 'dispatch' || command.type === 'credit') return;
+      // Hot: these change nothing for anybody else, but that credit lets the last reply go.
+      const isHot = command.type === 'dispatch' || command.type === 'credit';
+      if (isHot && this.#state.phase === 'open') return;
     } else if (port === 'probe') {
       if (command.type === 'reply') this.#negotiation.handleReply(command);
       else this.#outbox.emit({ type: 'malformed', reason: `${command.type} instead of an answer` });

@@ -37,6 +37,7 @@ export class WorkerRequest extends Payload {
   #headers: Headers | undefined;
   #abort: AbortController | undefined;
   #isAborted = false;
+  #isSettled = false;
   #abortReason: unknown;
   #writes: (() => void)[] | undefined;
 
@@ -48,6 +49,7 @@ export class WorkerRequest extends Payload {
     };
     written = (request) => request.#writes?.shift()?.();
     settle = (request) => {
+      request.#isSettled = true;
       for (const resolve of request.#writes ?? []) resolve();
     };
   }
@@ -109,6 +111,8 @@ export class WorkerRequest extends Payload {
    */
   write(part: unknown): Promise<void> {
     const body = this.#host.codec.encode(part);
+    // A worker that closes, or has closed, would have no answer to it.
+    if (this.#isAborted || this.#isSettled) return Promise.resolve();
     return new Promise((resolve) => {
       this.#writes ??= [];
       this.#writes.push(resolve);

@@ -107,6 +107,7 @@ class ZeromqSocket implements TransportSocket {
   connect(endpoint: string): void {
     if (this.#closed) return;
     this.#chooseIpVersion(endpoint);
+    this.#chooseReceiveLimit(endpoint);
     this.#socket.connect(endpoint);
     this.#lookAgain();
   }
@@ -196,6 +197,17 @@ class ZeromqSocket implements TransportSocket {
   #chooseIpVersion(endpoint: string): void {
     const ipv6 = endpoint.includes('://[');
     if (this.#socket.ipv6 !== ipv6) this.#socket.ipv6 = ipv6;
+  }
+
+  /**
+   * None where there are notices. libzmq does not count a notice when it comes in, but does when it is
+   * read: at the next report of what was read (each half of the limit, 500 messages) more is read than
+   * ever came, which looks like a full queue, and the socket hears nothing any more. In-process links
+   * have no such notices, and there the limit of one side is that of both.
+   */
+  #chooseReceiveLimit(endpoint: string): void {
+    if (this.#kind !== 'dealer' || !this.#hasNotices || endpoint.startsWith('inproc:')) return;
+    this.#socket.receiveHighWaterMark = 0;
   }
 
   /**

@@ -49,7 +49,11 @@ function failureOf(call: () => unknown): unknown {
 
 describe.each(VALUE_CODECS)('%s', (name) => {
   test('brings any plain value back', () => {
-    const values = fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value)) as unknown);
+    const values = fc
+      .jsonValue()
+      .map((value) => JSON.parse(JSON.stringify(value)) as unknown)
+      // MessagePack does not read such a key: it could pollute prototypes.
+      .filter((value) => name === 'json' || !JSON.stringify(value).includes('"__proto__"'));
     fc.assert(
       fc.property(values, (value) => {
         expect(there(name, value)).toEqual(value);

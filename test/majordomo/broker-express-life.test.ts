@@ -164,6 +164,24 @@ describe('closing', () => {
     expect(broker.leftovers).toEqual(NOTHING_LEFT);
   });
 
+  test.each([
+    ['waits for another', 0],
+    ['another has not begun', 1],
+  ])('says nothing of what one worker has begun and %s: it may have been done', (_name, others) => {
+    const broker = brokerWith();
+    broker.ask('c', 'begun');
+    broker.beat('w', [0]);
+    if (others > 0) broker.serve('v');
+    broker.gone('w');
+    broker.wait(30);
+    expect(broker.took('requestRequeued')).toHaveLength(1);
+    broker.heardNow();
+    broker.call({ type: 'drain' });
+    if (others > 0) broker.say('v', { type: 'handBack', number: 1 });
+    expect(broker.heardNow().filter((line) => line.startsWith('c'))).toEqual(['c disconnect']);
+    expect(broker.leftovers).toEqual(NOTHING_LEFT);
+  });
+
   test('at once stops what runs; that it may have been done the end of the session says', () => {
     const broker = brokerWith();
     broker.ask('c', 'runs');

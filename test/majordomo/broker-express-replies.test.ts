@@ -1,5 +1,5 @@
 /** Express at the broker: replies in parts, broadcasts, and peers of other dialects. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { sizeOf } from '../../src/core/frames.ts';
 import { encodeFailure } from '../../src/majordomo/error-body.ts';
 import { ExpressBroker, NOTHING_LEFT } from './express-stories.ts';
@@ -334,4 +334,15 @@ test('a stock client whose request is refused leaves nothing behind', () => {
   broker.request('old', 'one too many');
   expect(broker.heardNow()).toEqual(['old = ERR_QUEUE_FULL']);
   expect([...broker.machine.clients.state.stock.keys()]).toEqual(['first']);
+});
+
+test('a part that its client has no room for ends the stream, with a failure that follows what came', () => {
+  const broker = brokerWith();
+  broker.ask('c', 'stream', { window: 10_000 });
+  broker.part('w', 'a', 0);
+  vi.spyOn(broker.full, 'has').mockReturnValueOnce(true);
+  broker.part('w', 'b', 1);
+  expect(broker.heardNow()).toContain('c 1 = ERR_STREAM_OVERFLOW');
+  const [end] = broker.sent.filter(({ command }) => command.type === 'reply' && command.final);
+  expect(end?.command).toMatchObject({ number: 1, sequence: 1 });
 });

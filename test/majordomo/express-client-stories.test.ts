@@ -327,6 +327,23 @@ describe('what is lost', () => {
     expect(client.asked.at(-1)).toBe('lane-0 < work');
   });
 
+  test.each([
+    ['is cancelled', (client: ClientStory): void => client.cancel(0)],
+    ['was lost', (client: ClientStory): void => client.beat(1, 2)],
+  ])('a broker that closes is left when the last request %s, too', (_how, end) => {
+    const client = welcomed();
+    client.request('taken', { retries: 0 });
+    client.request('refused');
+    client.wait(100);
+    const failure = { code: 'ERR_BROKER_CLOSING', message: 'bye' } as const;
+    client.answer(2, '', { body: [], failure });
+    end(client);
+    expect(client.said.at(-1)).toBe('disconnect');
+    client.wait(100);
+    client.welcome();
+    expect(client.said.at(-1)).toBe('#3 refused');
+  });
+
   test('a broker that closes has taken nothing: no try is spent, and others are asked', () => {
     const client = welcomed();
     client.request('taken');

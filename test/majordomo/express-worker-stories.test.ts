@@ -307,6 +307,17 @@ describe('a link that breaks', () => {
     expect(worker.news()).toEqual(['capacity 2', '7.0 new']);
   });
 
+  test('is begun with nothing heard: a WELCOME that was lost may have said so', () => {
+    const worker = welcomed();
+    worker.tell({ type: 'heartbeat', ...express, beat: 49, echo: 1, held: [] });
+    worker.gone();
+    worker.welcome(true);
+    expect(worker.all('heartbeat').at(-1)).toMatchObject({ beat: 2, echo: 0 });
+    worker.tell({ type: 'heartbeat', ...express, beat: 1, echo: 2, held: [] });
+    worker.wait(100);
+    expect(worker.all('heartbeat').at(-1)).toMatchObject({ beat: 3, echo: 1 });
+  });
+
   test('ends the session if it does not come back within the expiry', () => {
     const worker = welcomed();
     worker.dispatch(7);
@@ -498,6 +509,19 @@ describe('closing', () => {
     expect(worker.took('drained')).toHaveLength(1);
     worker.wait(1000);
     expect(worker.machine.nextTimeout).toBe(Infinity);
+  });
+
+  test('it waits for the reader of the last part, and no longer', () => {
+    const worker = welcomed();
+    worker.dispatch(1, { window: 1 });
+    worker.write(0, 'a');
+    worker.write(0, 'b');
+    worker.reply(0, 'end');
+    worker.call({ type: 'drain' });
+    expect(worker.news()).toEqual(['1.0 a …', 'capacity 0']);
+    worker.tell({ type: 'credit', ...express, number: 1, bytes: sizeOf(body('a')) });
+    expect(worker.news()).toEqual(['1.1 b …', '1.2 end', 'disconnect']);
+    expect(worker.took('drained')).toHaveLength(1);
   });
 
   test('stopped, it names what it leaves unfinished, and loses it', () => {

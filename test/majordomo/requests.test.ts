@@ -17,7 +17,7 @@ function accept(
   book: RequestBook,
   now: number,
   client: string | Client,
-  asked: ReturnType<typeof ask> & { readonly headers?: Uint8Array },
+  asked: ReturnType<typeof ask> & { readonly headers?: Uint8Array; readonly timeLeft?: number },
 ): PendingRequest | undefined {
   if (!book.hasRoom(asked)) return undefined;
   const owner = typeof client === 'string' ? clients.stock(client) : client;
@@ -85,10 +85,15 @@ describe('who waits', () => {
   test('is not known for it once it has ended, or they have left', () => {
     const book = new RequestBook(BOUNDS);
     const [one, two] = [clients.stock('one'), clients.stock('two')];
-    const request = accept(book, 0, one, ask())!;
+    const request = accept(book, 0, one, { ...ask(), timeLeft: 20 })!;
     book.join(0, request, { client: two, dialect: 'mdp0.2', number: 7 }, 10);
-    book.join(50, request, { client: two, dialect: 'mdp0.2', number: 8 }, 70);
-    expect(book.nextExpiry).toBe(120);
+    expect(book.nextExpiry).toBe(20);
+    book.join(10, request, { client: two, dialect: 'mdp0.2', number: 8 }, 30);
+    expect(book.nextExpiry).toBe(40);
+    book.leave(request, two, 7);
+    book.join(10, request, { client: two, dialect: 'mdp0.2', number: 9 }, undefined);
+    expect(book.nextExpiry).toBe(BOUNDS.requestTtl);
+    book.leave(request, two, 9);
     book.leave(request, two, 7);
     expect([...two.awaited.keys()]).toEqual([8]);
     expect(request.waiters.map(({ number }) => number)).toEqual([request.id, 8]);

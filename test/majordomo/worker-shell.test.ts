@@ -181,6 +181,21 @@ describe('write', () => {
     expect(ended).toBe(true);
   });
 
+  test('resolves when the handler has returned, and when its worker was closed', async () => {
+    const late: WorkerRequest[] = [];
+    const { client, worker } = await trio(async (request) => {
+      await aborted(request);
+      await worker.close();
+      await request.write('nobody reads this');
+      late.push(request);
+    });
+    void client.request('service', '').catch(() => undefined);
+    await vi.waitUntil(() => worker.running === 1);
+    await worker.close();
+    await vi.waitUntil(() => late.length === 1);
+    await expect(late[0]!.write('nor this')).resolves.toBeUndefined();
+  });
+
   test.each(['mdp0.1', 'mdp0.2'] as const)('resolves at once over %s', async (protocol) => {
     const { client } = await trio(
       async (request) => {

@@ -65,7 +65,7 @@ export class BrokerChecker implements Watcher<BrokerPort, BrokerInput, BrokerCal
     const now = this.#lastAt;
     this.#announcements.sent(to, command);
     this.#workers.said(to, command);
-    this.#clients.said(to, command);
+    this.#clients.said(to, command, accepted);
     if (command.type !== 'dispatch' || !accepted) return;
     const request = this.#requests.dispatched(now, command);
     this.#clients.checkWanted(now, request);

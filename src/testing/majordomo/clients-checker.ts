@@ -128,8 +128,8 @@ export class ClientsChecker {
   // Outputs
 
   /** The broker says something to a client, whether or not there was room for it. */
-  said(to: Address, command: BrokerOutput): void {
-    if (command.type === 'reply') this.#checkReply(to, command);
+  said(to: Address, command: BrokerOutput, accepted: boolean): void {
+    if (command.type === 'reply') this.#checkReply(to, command, accepted);
     const view = this.#views.get(to);
     if (view === undefined) return;
     if (command.type === 'heartbeat') {
@@ -149,7 +149,11 @@ export class ClientsChecker {
     }
   }
 
-  #checkReply(to: Address, { dialect, number = -1, final, sequence }: ReplyCommand): void {
+  #checkReply(
+    to: Address,
+    { dialect, number = -1, final, sequence }: ReplyCommand,
+    accepted: boolean,
+  ): void {
     if (dialect !== 'express') {
       const stock = this.#stock.get(to);
       if (final && stock !== undefined) stock.asked--;
@@ -163,8 +167,9 @@ export class ClientsChecker {
     requireThat(sequence === parts, 'partials in order', () => {
       return `${to} gets part ${sequence} of the reply to ${number} after ${parts} parts`;
     });
+    // The end counts even if there was no room for it: the client finds that it is lost.
     if (final) asked!.delete(number);
-    else asked!.set(number, parts + 1);
+    else if (accepted) asked!.set(number, parts + 1);
   }
 
   told(now: Instant, event: BrokerEvent): void {

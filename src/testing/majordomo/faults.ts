@@ -43,14 +43,14 @@ export function restart(role: Role): void {
 const CALM: ReadonlySet<FaultKind> = new Set(['drop', 'clockRate']);
 
 /** Milliseconds that the effects of a fault may outlast it: reconnects, restarts, what was held back. */
-const AFTERMATH = 1000;
+const AFTERMATH = 500;
 
 /** How long a link cannot be judged after `fault`, in milliseconds. */
 function troubleOf({ plan }: Stage, { kind, duration }: PlannedFault): number {
   if (CALM.has(kind)) return 0;
   const isLarge = plan.operations.some(({ size }) => size === LARGE);
   if (isLarge && kind === 'slowLink') return Infinity;
-  return duration + AFTERMATH + (kind === 'narrowLink' ? 2 * AFTERMATH : 0);
+  return duration + AFTERMATH + (kind === 'narrowLink' ? 4 * AFTERMATH : 0);
 }
 
 /** Does `fault` to `role`; false if there was nothing to do it to. */

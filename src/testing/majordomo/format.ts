@@ -25,7 +25,10 @@ export function showMessage(frames: Frames, _from: string, to: string): string {
 
 function showCommand(command: Command): string {
   const fields = Object.entries(command)
-    .filter(([name, value]) => value !== undefined && value !== false && !SHOWN_OTHERWISE.has(name))
+    .filter(
+      ([name, value]) =>
+        value !== undefined && value !== false && value !== '' && !SHOWN_OTHERWISE.has(name),
+    )
     .map(([name, value]) => showField(name, value));
   const body = 'body' in command && command.body.length > 0 ? [showFrames(command.body)] : [];
   return [command.type.toUpperCase(), ...fields, ...body].join(' ');

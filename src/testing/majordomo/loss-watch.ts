@@ -18,7 +18,7 @@ const PACE = 50;
 /** What latency, jitter and late timers may add, on the way there and back. */
 const SLACK = 200;
 
-/** Both ends of everything. */
+/** Both ends of everything that can be judged: what stays broken for ever cannot. */
 export interface WatchedRun {
   broker(): BrokerMachine;
   workers(): Iterable<WorkerChecker>;
@@ -38,11 +38,10 @@ export class LossWatch {
     this.#run = run;
   }
 
-  /** Looks again and again, until the core is healed. */
+  /** Looks again and again. */
   start(): void {
     const { world } = this.#stage;
     world.after(PACE, () => {
-      if (this.#stage.isHealed) return;
       this.#look(world.now);
       this.start();
     });

@@ -76,6 +76,8 @@ class MajordomoRun {
   readonly #clients: readonly ClientRole[];
   readonly #roles: ReadonlyMap<string, Role>;
   readonly #rogue: RogueRole | undefined;
+  /** Who is healed; undefined before that. */
+  #core: ReadonlySet<string> | undefined;
   #faults = 0;
 
   constructor(plan: MajordomoPlan, transcript: Transcript | undefined) {
@@ -102,8 +104,8 @@ class MajordomoRun {
     }
     new LossWatch(this.#stage, {
       broker: () => this.#broker.machine,
-      workers: () => this.#workers.filter(isUp).map(({ checker }) => checker),
-      links: () => this.#clients.filter(isUp).map(({ checker }) => checker.link),
+      workers: () => this.#judged(this.#workers).map(({ checker }) => checker),
+      links: () => this.#judged(this.#clients).map(({ checker }) => checker.link),
     }).start();
     for (const fault of plan.faults) world.schedule(fault.at, () => this.#inflict(fault));
     world.run(CHAOS_ENDS);
@@ -117,9 +119,9 @@ class MajordomoRun {
     );
     this.#stage.isHealed = true;
     this.#rogue?.process.crash();
-    this.#breakTheRest(
-      new Set([this.#broker.name, client.name, ...workers.map(({ name }) => name)]),
-    );
+    this.#core = new Set([this.#broker.name, client.name, ...workers.map(({ name }) => name)]);
+    this.#breakTheRest(this.#core);
+    this.#stage.calmAt = Math.max(this.#stage.calmAt, world.now + RECOVERY / 2);
     for (const worker of workers) {
       if (isUp(worker) && worker.isStuck) worker.process.crash();
       heal(this.#stage, worker);
@@ -173,6 +175,11 @@ class MajordomoRun {
     if (!inflict(this.#stage, fault, role, others)) return;
     this.#faults++;
     this.#stage.count(cell);
+  }
+
+  /** Those who are up, and not left broken for ever. */
+  #judged<Kind extends Role>(roles: readonly Kind[]): Kind[] {
+    return roles.filter((role) => isUp(role) && this.#core?.has(role.name) !== false);
   }
 
   /** Whom a fault hits: numbers beyond those who are there begin anew. */

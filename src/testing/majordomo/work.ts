@@ -21,6 +21,9 @@ export const PARTS = 5;
 /** Parts of a reply are no larger than this, whatever the request is. */
 const PART_SIZE = 3000;
 
+/** Stands for a name that is the id: transcripts show short bodies. */
+const SAME = '-';
+
 /** Frames from this size on are compared by their length. */
 const SHOWN = 8192;
 
@@ -38,7 +41,8 @@ export function fails(behaviour: Behaviour): boolean {
 }
 
 export function encodeWork({ id, name, behaviour, duration, size }: Work): Frames {
-  const head = encodeText(`${id} ${name} ${behaviour} ${duration} ${size}`);
+  const shown = name === id ? SAME : name;
+  const head = encodeText(`${id} ${shown} ${behaviour} ${duration} ${size}`);
   return size === 0 ? [head] : [head, ballastOf(id, size)];
 }
 
@@ -51,7 +55,7 @@ export function decodeWork(body: Frames): Work | undefined {
   if (ballast !== undefined && !isIntact(ballast, id, Number(size))) return undefined;
   return {
     id,
-    name,
+    name: name === SAME ? id : name,
     behaviour: behaviour as Behaviour,
     duration: Number(duration),
     size: Number(size),
