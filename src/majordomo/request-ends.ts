@@ -12,17 +12,7 @@ import type { Client, ClientTable } from './clients.ts';
 import { hasPartials } from './commands.ts';
 import type { KeyBook } from './idempotency.ts';
 import { clientOf, type PendingRequest, type RequestBook, type RequestEnd } from './requests.ts';
-import { NO_FRAMES, type Outcome, type Voice } from './voice.ts';
-
-/** Instead of a reply for which the client's queue has no room. */
-const TOO_LARGE: Outcome = {
-  body: NO_FRAMES,
-  failure: {
-    code: 'ERR_REPLY_TOO_LARGE',
-    message:
-      "the reply did not fit into the client's queue at the broker: read faster, or raise its peerQueueBytes",
-  },
-};
+import { NO_FRAMES, TOO_LARGE, type Outcome, type Voice } from './voice.ts';
 
 export class RequestEnds {
   readonly #requests: RequestBook;
@@ -183,13 +173,11 @@ export class RequestEnds {
     const { waiters, service, broadcast, partialsSent } = request;
     if (broadcast !== undefined) return this.#tellOfCopy(request, broadcast, outcome);
     for (const waiter of waiters) {
-      const isSent = this.#voice.reply(waiter, service, outcome, true, partialsSent);
+      if (this.#voice.reply(waiter, service, outcome, true, partialsSent)) continue;
       // What the broker itself says is no worker's reply.
-      if (isSent || request.state !== 'replied') continue;
+      if (request.state !== 'replied') continue;
       const worker = request.dispatch?.session.address ?? '';
       this.#voice.emit({ type: 'replyRefused', worker, reason: 'clientQueueFull' });
-      // Told nothing, the client would take it for lost and have the work done again.
-      this.#voice.reply(waiter, service, TOO_LARGE, true, partialsSent);
     }
   }
 

@@ -24,6 +24,16 @@ export const NO_FRAMES: Frames = [];
 
 const NOTHING: Frames = [EMPTY_FRAME];
 
+/** Instead of a reply for which the client's queue has no room. */
+export const TOO_LARGE: Outcome = {
+  body: NO_FRAMES,
+  failure: {
+    code: 'ERR_REPLY_TOO_LARGE',
+    message:
+      "the reply did not fit into the client's queue at the broker: read faster, or raise its peerQueueBytes",
+  },
+};
+
 export class Voice {
   readonly counts: EventCounts;
   readonly #outbox: Outbox<BrokerPort, BrokerOutput, BrokerEvent>;
@@ -53,21 +63,34 @@ export class Voice {
     const { body, failure } = outcome;
     const { address } = client;
     if (dialect === 'express') {
-      return this.send(address, {
-        type: 'reply',
-        dialect,
-        service: '',
-        body: failure === undefined ? body : NO_FRAMES,
-        final,
-        number,
-        sequence,
-        failure,
-      });
+      const isSent = this.#replyExpress(address, number, outcome, final, sequence);
+      // Told nothing, the client would take the reply for lost and have the work done again.
+      if (!isSent && final) this.#replyExpress(address, number, TOO_LARGE, final, sequence);
+      return isSent;
     }
     const said = failure !== undefined && body.length === 0 ? encodeFailure(failure) : body;
     // Express has results without a frame, stock MDP has no message without one.
     const frames = said.length === 0 ? NOTHING : said;
     return this.send(address, { type: 'reply', dialect, service, body: frames, final });
+  }
+
+  #replyExpress(
+    to: Address,
+    number: number,
+    { body, failure }: Outcome,
+    final: boolean,
+    sequence: number,
+  ): boolean {
+    return this.send(to, {
+      type: 'reply',
+      dialect: 'express',
+      service: '',
+      body: failure === undefined ? body : NO_FRAMES,
+      final,
+      number,
+      sequence,
+      failure,
+    });
   }
 
   emit(event: BrokerEvent): void {

@@ -40,6 +40,8 @@ export class ClientsChecker {
   /** The broker was asked to end. */
   isClosing = false;
   #input: BrokerInput | undefined;
+  /** The end of a reply that was refused last: another try follows at once. */
+  #refused = '';
   #from: Address = '';
   #stalledAt: Instant = -Infinity;
 
@@ -167,7 +169,11 @@ export class ClientsChecker {
     requireThat(sequence === parts, 'partials in order', () => {
       return `${to} gets part ${sequence} of the reply to ${number} after ${parts} parts`;
     });
-    // The end counts even if there was no room for it: the client finds that it is lost.
+    // An end for which there was no room is followed by a smaller one, and then the client finds that
+    // it is lost.
+    const isFirstRefusal = final && !accepted && this.#refused !== `${to} ${number}`;
+    this.#refused = isFirstRefusal ? `${to} ${number}` : '';
+    if (isFirstRefusal) return;
     if (final) asked!.delete(number);
     else if (accepted) asked!.set(number, parts + 1);
   }
