@@ -34,7 +34,8 @@ export interface UnderWay {
 
 /**
  * A heartbeat with these fields was heard: yields what the other side must know of and does not.
- * @param held in any order; what is not a number under way is the other side's to explain
+ * @param heartbeat its `held` and `underWay` both ascend, so that one pass over both is enough, however
+ *   long a list a peer sends; what is not under way is the other side's to explain
  */
 export function* lostOnTheWay<Item extends UnderWay>(
   beats: Beats,
@@ -44,8 +45,10 @@ export function* lostOnTheWay<Item extends UnderWay>(
   beats.heard = Math.max(beats.heard, heartbeat.beat);
   // An echo of what was never sent is a lie, or an answer to an earlier life: it proves nothing.
   if (heartbeat.echo > beats.sent) return;
-  const held = new Set(heartbeat.held);
+  const { held } = heartbeat;
+  let at = 0;
   for (const item of underWay) {
-    if (item.sentAfter < heartbeat.echo && !held.has(item.number)) yield item;
+    while (at < held.length && held[at]! < item.number) at++;
+    if (item.sentAfter < heartbeat.echo && held[at] !== item.number) yield item;
   }
 }

@@ -100,9 +100,12 @@ export class ClientDesk {
     if (client?.session === undefined) return;
     const { session, awaited } = client;
     session.beats.heard = Math.max(session.beats.heard, command.beat ?? 0);
-    const named = new Set(command.held);
+    // Both ascend: one pass over both is enough, however long the list.
+    const { held = [] } = command;
+    let at = 0;
     for (const number of Array.from(awaited.keys())) {
-      if (!named.has(number)) this.#ends.abandon(now, client, number);
+      while (at < held.length && held[at]! < number) at++;
+      if (held[at] !== number) this.#ends.abandon(now, client, number);
     }
     if (session.isNew) this.#beat(client);
   }

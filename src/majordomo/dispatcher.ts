@@ -230,7 +230,7 @@ export class Dispatcher {
   ): void {
     const { express, running, address, service } = session;
     if (express === undefined) return;
-    express.named = new Set(held);
+    express.named = held;
     session.hasHandedBack = false;
     const lost = lostOnTheWay(express.beats, { beat, echo, held }, running.values());
     for (const { number, request } of Array.from(lost)) {
@@ -275,7 +275,8 @@ export class Dispatcher {
     for (const { request, number, startedAt } of dispatches) {
       // In the very turn of the dispatch nothing has left yet: the worker cannot have started. One of
       // express says last what it has started, and then goodbye.
-      const isOnTheWay = express === undefined ? startedAt === now : !express.named.has(number);
+      const isOnTheWay =
+        express === undefined ? startedAt === now : !express.named.includes(number);
       const unstarted = reason === 'disconnected' && isOnTheWay;
       if (request.state === 'inFlight') this.recover(now, request, unstarted);
     }

@@ -68,7 +68,7 @@ export const SESSION_LENGTH = 16;
 export const FRAME_LIMIT = 4096;
 
 /** Bytes of a header frame. */
-export const HEADER_LIMIT = 16 * 1024 * 1024;
+export const HEADER_LIMIT = 1024 * 1024;
 
 /** Commands of one message. */
 export const COMMAND_LIMIT = 65_536;
@@ -80,7 +80,7 @@ export const COMMAND_LIMIT = 65_536;
 export const INLINE_LIMIT = 8 * 1024;
 
 /** Numbers of one list of what is under way. */
-export const HELD_LIMIT = 1_000_000;
+export const HELD_LIMIT = 65_536;
 
 /** Bytes of the message of a failure. */
 export const FAILURE_LIMIT = 16 * 1024;

@@ -247,8 +247,8 @@ export const clientRules = {
   noticeGrace: milliseconds(1000, 0),
   inFlightLimit: such(
     10_000,
-    'a whole number from 1 to 1,000,000',
-    (value) => count(1).accepts(value) && Number(value) <= 1_000_000,
+    'a whole number from 1 to 65,536',
+    (value) => count(1).accepts(value) && Number(value) <= 65_536,
   ),
   lanes: such(
     32,

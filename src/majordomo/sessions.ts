@@ -41,7 +41,7 @@ export interface ExpressSession {
   readonly id: SessionId;
   readonly beats: Beats;
   /** What it said last that it works on. */
-  named: ReadonlySet<DispatchNumber>;
+  named: readonly DispatchNumber[];
   /** A heartbeat is owed at once: it has just come (back), and may have lost something on the way. */
   isNew: boolean;
 }
@@ -148,7 +148,7 @@ export class SessionTable {
       express:
         ready.id === undefined
           ? undefined
-          : { id: ready.id, beats: startBeats(), named: new Set(), isNew: true },
+          : { id: ready.id, beats: startBeats(), named: [], isNew: true },
       settings,
       heartbeat: startHeartbeat(now, settings),
       credit,
