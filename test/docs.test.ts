@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { UnsinkableError, type ErrorCode } from '../src/index.ts';
 import type { Rule } from '../src/core/options.ts';
-import { MajordomoBroker } from '../src/majordomo/broker.ts';
+import { MajordomoBroker } from '../src/majordomo/broker/broker.ts';
 import {
   brokerRules,
   clientRules,
@@ -151,12 +151,12 @@ describe('docs/majordomo-reference.md', () => {
     const events = Object.keys(broker.status().events);
     await broker.close();
     expect(namesUnder(page, 'Broker events')).toEqual(events.toSorted());
-    const worker = readFileSync('src/majordomo/worker-events.ts', 'utf8');
-    const client = readFileSync('src/majordomo/client-request.ts', 'utf8');
+    const worker = readFileSync('src/majordomo/worker/worker-events.ts', 'utf8');
+    const client = readFileSync('src/majordomo/client/client-request.ts', 'utf8');
     expect(namesUnder(page, 'Worker events')).toEqual(eventsOf(worker, 'WorkerEvent'));
     expect(namesUnder(page, 'Client events')).toEqual(eventsOf(client, 'ClientEvent'));
     const reasons = [
-      ...reasonsOf(readFileSync('src/majordomo/broker-events.ts', 'utf8')),
+      ...reasonsOf(readFileSync('src/majordomo/broker/broker-events.ts', 'utf8')),
       ...reasonsOf(worker),
       ...reasonsOf(client),
     ];
@@ -165,7 +165,7 @@ describe('docs/majordomo-reference.md', () => {
   });
 
   test('names every field of a status', () => {
-    const source = readFileSync('src/majordomo/broker-events.ts', 'utf8');
+    const source = readFileSync('src/majordomo/broker/broker-events.ts', 'utf8');
     const [, declarations = ''] = source.split('export interface ServiceStatus');
     const fields = quoted(declarations, /readonly (\w+):/g);
     expect(fields.length).toBeGreaterThan(15);

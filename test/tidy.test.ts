@@ -30,8 +30,8 @@ describe('the sources', () => {
     expect(SOURCES.size).toBeGreaterThan(60);
     expect(TESTS.size).toBeGreaterThan(30);
     expect([...SOURCES.keys()].filter(isPure).length).toBeGreaterThan(25);
-    expect(isPure('src/majordomo/broker-machine.ts')).toBe(true);
-    expect(isPure('src/majordomo/broker.ts')).toBe(false);
+    expect(isPure('src/majordomo/broker/broker-machine.ts')).toBe(true);
+    expect(isPure('src/majordomo/broker/broker.ts')).toBe(false);
   });
 
   test('import only what their room may', () => {
@@ -90,19 +90,19 @@ describe('each mutant', () => {
 
 describe('the rules find', () => {
   test.each([
-    ['src/core/x.ts', "import { a } from '../majordomo/protocol.ts';"],
+    ['src/core/x.ts', "import { a } from '../majordomo/wire/protocol.ts';"],
     ['src/core/x.ts', "import { join } from 'node:path';"],
     ['src/core/x.ts', "export * from 'eventemitter3';"],
     ['src/majordomo/x-machine.ts', "import type { Clock } from '../transport/transport.ts';"],
-    ['src/majordomo/x-machine.ts', "import { MajordomoBroker } from './broker.ts';"],
-    ['src/majordomo/broker.ts', "import { EventEmitter } from 'node:events';"],
-    ['src/majordomo/broker.ts', "import { SimWorld } from '../testing/sim-world.ts';"],
-    ['src/transport/x.ts', "import { encode } from '../majordomo/protocol.ts';"],
+    ['src/majordomo/broker/x-machine.ts', "import { MajordomoBroker } from './broker.ts';"],
+    ['src/majordomo/broker/broker.ts', "import { EventEmitter } from 'node:events';"],
+    ['src/majordomo/broker/broker.ts', "import { SimWorld } from '../../testing/sim-world.ts';"],
+    ['src/transport/x.ts', "import { encode } from '../majordomo/wire/protocol.ts';"],
     ['src/transport/x.ts', "import { Router } from 'zeromq';"],
     ['src/transport/x.ts', "const { Router } = await import('zeromq');"],
     ['src/testing/x.ts', "import { Router } from 'zeromq';"],
     ['src/testing/x.ts', "import { zeromqTransport } from '../transport/zeromq.ts';"],
-    ['src/testing/x.ts', "import { MajordomoBroker } from '../majordomo/broker.ts';"],
+    ['src/testing/x.ts', "import { MajordomoBroker } from '../majordomo/broker/broker.ts';"],
     ['src/cli/x.ts', "import fc from 'fast-check';"],
     ['src/cli/x.ts', "import { Driver } from '../transport/driver.ts';"],
     ['src/testing/x.ts', "import { main } from '../cli/main.ts';"],
@@ -116,10 +116,10 @@ describe('the rules find', () => {
 
   test.each([
     ['src/majordomo/x-machine.ts', "import { a } from '../core/frames.ts';"],
-    ['src/majordomo/broker.ts', "import { Driver } from '../transport/driver.ts';"],
+    ['src/majordomo/broker/broker.ts', "import { Driver } from '../../transport/driver.ts';"],
     ['src/transport/x.ts', "import { randomBytes } from 'node:crypto';"],
     ['src/testing/x.ts', "import { Driver } from '../transport/driver.ts';"],
-    ['src/cli/x.ts', "import { MajordomoBroker } from '../majordomo/broker.ts';"],
+    ['src/cli/x.ts', "import { MajordomoBroker } from '../majordomo/broker/broker.ts';"],
     ['src/core/x.ts', "// import { a } from 'zeromq';"],
     ['src/core/x.ts', "const text = `no reply from '${service}'`;"],
   ])('nothing in %s: %s', (path, text) => {

@@ -1,6 +1,6 @@
 /** `unsinkable broker`: a Majordomo broker for clients and workers of express, MDP 0.1 and 0.2. */
 import type { Command } from 'commander';
-import { MajordomoBroker } from '../majordomo/broker.ts';
+import { MajordomoBroker } from '../majordomo/broker/broker.ts';
 import { brokerRules } from '../majordomo/options.ts';
 import { createLogger } from './log.ts';
 import { atLeastOne, endpoints, log, numeric, type ServingFlags } from './options.ts';

@@ -4,7 +4,7 @@ import { addAbortSignal } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Frames } from '../core/machine.ts';
-import { MajordomoClient } from '../majordomo/client.ts';
+import { MajordomoClient } from '../majordomo/client/client.ts';
 import { clientRules, requestRules } from '../majordomo/options.ts';
 import { CommandFailure, UsageError } from './failure.ts';
 import { createLogger } from './log.ts';

@@ -1,8 +1,8 @@
 /** `unsinkable services`: what a broker offers, as a table or as JSON. */
 import Table from 'cli-table3';
 import type { Command } from 'commander';
-import type { ServiceStatus } from '../majordomo/broker-events.ts';
-import { MajordomoClient } from '../majordomo/client.ts';
+import type { ServiceStatus } from '../majordomo/broker/broker-events.ts';
+import { MajordomoClient } from '../majordomo/client/client.ts';
 import { clientRules } from '../majordomo/options.ts';
 import { createLogger } from './log.ts';
 import { atLeastOne, endpoints, numeric, type CommonFlags } from './options.ts';

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { Logger } from '../core/logger.ts';
 import { workerRules } from '../majordomo/options.ts';
-import { MajordomoWorker, type WorkerHandler } from '../majordomo/worker.ts';
+import { MajordomoWorker, type WorkerHandler } from '../majordomo/worker/worker.ts';
 import { endCommands, runCommand } from './exec.ts';
 import { UsageError } from './failure.ts';
 import { createLogger } from './log.ts';

@@ -1,6 +1,6 @@
 /** `unsinkable/majordomo`: the service-oriented broker pattern, 7/MDP, 18/MDP, 8/MMI and express. */
 export * from '../transport/public.ts';
-export { MajordomoBroker } from './broker.ts';
+export { MajordomoBroker } from './broker/broker.ts';
 export type {
   BrokerEvent,
   BrokerStatus,
@@ -11,12 +11,12 @@ export type {
   ServiceStatus,
   WorkerLossReason,
   WorkerRefusal,
-} from './broker-events.ts';
-export type { CodecName } from './body-codec.ts';
-export { MajordomoClient } from './client.ts';
-export type { ClientEvent, ClientLossReason, RequestId } from './client-machine.ts';
-export type { Dialect } from './commands.ts';
-export type { Headers } from './headers.ts';
+} from './broker/broker-events.ts';
+export type { CodecName } from './wire/body-codec.ts';
+export { MajordomoClient } from './client/client.ts';
+export type { ClientEvent, ClientLossReason, RequestId } from './client/client-machine.ts';
+export type { Dialect } from './wire/commands.ts';
+export type { Headers } from './wire/headers.ts';
 export type {
   BroadcastOptions,
   BrokerOptions,
@@ -30,12 +30,17 @@ export type {
   WorkerProtocol,
 } from './options.ts';
 export { Payload, Reply } from './payload.ts';
-export type { MapInputs } from './request-map.ts';
-export type { BroadcastEntry } from './waiters.ts';
-export { MajordomoWorker, WorkerRequest, type ValueHandler, type WorkerHandler } from './worker.ts';
+export type { MapInputs } from './client/request-map.ts';
+export type { BroadcastEntry } from './client/waiters.ts';
+export {
+  MajordomoWorker,
+  WorkerRequest,
+  type ValueHandler,
+  type WorkerHandler,
+} from './worker/worker.ts';
 export type {
   BrokerLossReason,
   CancelReason,
   HandlerToken,
   WorkerEvent,
-} from './worker-machine.ts';
+} from './worker/worker-machine.ts';

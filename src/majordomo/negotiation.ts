@@ -16,8 +16,8 @@
 import { decodeText, encodeText } from '../core/frames.ts';
 import type { Instant, Outbox } from '../core/machine.ts';
 import { backoffDelay, type Random } from '../core/retry.ts';
-import type { Dialect, ReplyCommand, RequestCommand } from './commands.ts';
-import { EXPRESS_QUERY, EXPRESS_VERSION } from './mmi.ts';
+import type { Dialect, ReplyCommand, RequestCommand } from './wire/commands.ts';
+import { EXPRESS_QUERY, EXPRESS_VERSION } from './wire/mmi.ts';
 
 /** Milliseconds that one endpoint has to answer before the next is asked, or plain MDP is spoken. */
 export const NEGOTIATION_TIMEOUT = 250;

@@ -1,10 +1,10 @@
 /** Options of the Majordomo classes: what they mean, their defaults, and where those come from. */
 import { count, milliseconds, oneOf, such, type Rule, type Rules } from '../core/options.ts';
 import type { Logger } from '../core/logger.ts';
-import { CODEC_NAMES, type CodecName } from './body-codec.ts';
-import type { Dialect } from './commands.ts';
-import type { Headers } from './headers.ts';
-import { isName } from './service-name.ts';
+import { CODEC_NAMES, type CodecName } from './wire/body-codec.ts';
+import type { Dialect } from './wire/commands.ts';
+import type { Headers } from './wire/headers.ts';
+import { isName } from './wire/service-name.ts';
 
 /** Heartbeats: both sides of a link should agree on them, as neither RFC negotiates. */
 export interface HeartbeatOptions {

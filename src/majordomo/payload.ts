@@ -1,7 +1,7 @@
 /** A body with the readings of fetch's Response: `text()`, `json()`, `bytes()`, and `value()`. */
 import { byteLength, decodeText } from '../core/frames.ts';
 import type { Frames } from '../core/machine.ts';
-import { bodyCodecs, type BodyCodec } from './body-codec.ts';
+import { bodyCodecs, type BodyCodec } from './wire/body-codec.ts';
 
 export class Payload {
   /** The frames as they travelled. */

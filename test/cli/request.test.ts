@@ -1,7 +1,7 @@
 /** `unsinkable request`: what goes in, what comes out, and every way to end. */
 import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { MajordomoWorker, type WorkerHandler } from '../../src/majordomo/worker.ts';
+import { MajordomoWorker, type WorkerHandler } from '../../src/majordomo/worker/worker.ts';
 import { signal } from '../../src/transport/closing.ts';
 import { endAll, freshFolder, run, start, startBroker } from './commands.ts';
 

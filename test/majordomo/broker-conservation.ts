@@ -1,10 +1,10 @@
 /** What must hold in a broker at each instant, whatever its peers do. */
-import { isBroadcast } from '../../src/majordomo/broadcast.ts';
-import type { BrokerMachine } from '../../src/majordomo/broker-machine.ts';
-import type { Client } from '../../src/majordomo/clients.ts';
-import { itemsOf } from '../../src/majordomo/fair-queue.ts';
-import type { PendingRequest } from '../../src/majordomo/requests.ts';
-import { mayWork } from '../../src/majordomo/sessions.ts';
+import { isBroadcast } from '../../src/majordomo/broker/broadcast.ts';
+import type { BrokerMachine } from '../../src/majordomo/broker/broker-machine.ts';
+import type { Client } from '../../src/majordomo/broker/clients.ts';
+import { itemsOf } from '../../src/majordomo/broker/fair-queue.ts';
+import type { PendingRequest } from '../../src/majordomo/broker/requests.ts';
+import { mayWork } from '../../src/majordomo/broker/sessions.ts';
 
 /** What does not fit together, in words; nothing while all is well. */
 export function contradictions(machine: BrokerMachine): string[] {

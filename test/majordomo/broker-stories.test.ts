@@ -1,8 +1,8 @@
 /** What a broker does in the situations that Majordomo is about, each told as a story. */
 import { describe, expect, test } from 'vitest';
 import { encodeText } from '../../src/core/frames.ts';
-import type { BrokerInput } from '../../src/majordomo/commands.ts';
-import { encodeFailure } from '../../src/majordomo/error-body.ts';
+import type { BrokerInput } from '../../src/majordomo/wire/commands.ts';
+import { encodeFailure } from '../../src/majordomo/wire/error-body.ts';
 import { body, BrokerStory } from './stories.ts';
 
 function busyBroker(): BrokerStory {

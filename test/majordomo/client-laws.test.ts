@@ -8,9 +8,9 @@ import {
   type ClientEvent,
   type ClientPort,
   type ClientSettings,
-} from '../../src/majordomo/client-machine.ts';
-import type { ClientInput, ClientOutput } from '../../src/majordomo/commands.ts';
-import { clientCodec, encode } from '../../src/majordomo/protocol.ts';
+} from '../../src/majordomo/client/client-machine.ts';
+import type { ClientInput, ClientOutput } from '../../src/majordomo/wire/commands.ts';
+import { clientCodec, encode } from '../../src/majordomo/wire/protocol.ts';
 import {
   checkLaws,
   lawSteps,

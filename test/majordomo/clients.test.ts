@@ -1,6 +1,6 @@
 /** Clients of a broker: who is known, under which address, and until when. */
 import { describe, expect, test } from 'vitest';
-import { ClientTable } from '../../src/majordomo/clients.ts';
+import { ClientTable } from '../../src/majordomo/broker/clients.ts';
 
 const SETTINGS = { heartbeatInterval: 100, heartbeatLiveness: 3 };
 const GRACE = { stock: 30, express: 50 };

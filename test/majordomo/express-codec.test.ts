@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { byteLength } from '../../src/core/frames.ts';
 import type { Frames } from '../../src/core/machine.ts';
-import type { Command } from '../../src/majordomo/commands.ts';
-import * as format from '../../src/majordomo/express-format.ts';
-import { encode } from '../../src/majordomo/protocol.ts';
+import type { Command } from '../../src/majordomo/wire/commands.ts';
+import * as format from '../../src/majordomo/wire/express-format.ts';
+import { encode } from '../../src/majordomo/wire/protocol.ts';
 import { COMMANDS, packed } from './express-messages.ts';
 import {
   wireCommand,

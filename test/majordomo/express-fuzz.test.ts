@@ -8,8 +8,8 @@ import { Dealer, Router } from 'zeromq';
 import { decodeText, encodeText } from '../../src/core/frames.ts';
 import type { Frames } from '../../src/core/machine.ts';
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from '../../src/index.ts';
-import type { BrokerInput, BrokerOutput, Command } from '../../src/majordomo/commands.ts';
-import { brokerCodec, encode } from '../../src/majordomo/protocol.ts';
+import type { BrokerInput, BrokerOutput, Command } from '../../src/majordomo/wire/commands.ts';
+import { brokerCodec, encode } from '../../src/majordomo/wire/protocol.ts';
 import { COMMANDS, packed } from './express-messages.ts';
 import { decode, hex, TAG, type Side } from './express-wire.ts';
 

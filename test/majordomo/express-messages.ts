@@ -9,8 +9,8 @@ import type {
   Command,
   Failure,
   WorkerInput,
-} from '../../src/majordomo/commands.ts';
-import { encode } from '../../src/majordomo/protocol.ts';
+} from '../../src/majordomo/wire/commands.ts';
+import { encode } from '../../src/majordomo/wire/protocol.ts';
 import type { Side } from './express-wire.ts';
 import { services } from './messages.ts';
 

@@ -7,7 +7,7 @@ import type {
   ReadyCommand,
   RequestCommand,
   ResultCommand,
-} from '../../src/majordomo/commands.ts';
+} from '../../src/majordomo/wire/commands.ts';
 import { body, BrokerStory, textOf } from './stories.ts';
 
 const express = 'express';

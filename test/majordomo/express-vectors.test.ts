@@ -1,8 +1,8 @@
 /** The recorded vectors, to which other languages are held, both ways; and `docs/express.md`. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import * as format from '../../src/majordomo/express-format.ts';
-import { LARGE_FRAME } from '../../src/majordomo/express-writer.ts';
+import * as format from '../../src/majordomo/wire/express-format.ts';
+import { LARGE_FRAME } from '../../src/majordomo/wire/express-writer.ts';
 import { packed } from './express-messages.ts';
 import { commandOf, decode, frameOf, plain, shown, type Side } from './express-wire.ts';
 
@@ -80,7 +80,7 @@ describe('docs/express.md', () => {
 
   test('lists every reason', () => {
     const sources = ['codec', 'inputs', 'reader'].map((name) =>
-      readFileSync(`src/majordomo/express-${name}.ts`, 'utf8'),
+      readFileSync(`src/majordomo/wire/express-${name}.ts`, 'utf8'),
     );
     const reasons = [
       ...sources.join('').matchAll(/(?:refuse\(|return |\? undefined : )'([a-z][^']+ [^']+)'/g),

@@ -1,9 +1,9 @@
 /** Express messages as hexadecimal text, and commands as the recorded vectors have them. */
 import type { Codec } from '../../src/core/codec.ts';
 import type { Frames } from '../../src/core/machine.ts';
-import type { Command } from '../../src/majordomo/commands.ts';
-import * as format from '../../src/majordomo/express-format.ts';
-import { brokerCodec, clientCodec, workerCodec } from '../../src/majordomo/protocol.ts';
+import type { Command } from '../../src/majordomo/wire/commands.ts';
+import * as format from '../../src/majordomo/wire/express-format.ts';
+import { brokerCodec, clientCodec, workerCodec } from '../../src/majordomo/wire/protocol.ts';
 
 export type Side = 'broker' | 'worker' | 'client';
 

@@ -1,7 +1,11 @@
 /** What a worker does over express, and on the way to it, each told as a story. */
 import { describe, expect, test } from 'vitest';
 import { sizeOf } from '../../src/core/frames.ts';
-import type { DispatchCommand, WorkerInput, WorkerOutput } from '../../src/majordomo/commands.ts';
+import type {
+  DispatchCommand,
+  WorkerInput,
+  WorkerOutput,
+} from '../../src/majordomo/wire/commands.ts';
 import { body, textOf, WorkerStory } from './stories.ts';
 
 const express = { dialect: 'express' } as const;

@@ -14,7 +14,7 @@ import {
   MajordomoWorker,
   type BrokerStatus,
 } from '../../src/index.ts';
-import { brokerCodec, clientCodec, workerCodec } from '../../src/majordomo/protocol.ts';
+import { brokerCodec, clientCodec, workerCodec } from '../../src/majordomo/wire/protocol.ts';
 
 const FROM_A_SEED = { seed: 20_260, numRuns: 200 };
 

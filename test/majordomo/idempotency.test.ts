@@ -1,8 +1,8 @@
 /** What is kept under idempotency keys, how long, and how much of it. */
 import { describe, expect, test } from 'vitest';
 import { encodeText } from '../../src/core/frames.ts';
-import { KeyBook } from '../../src/majordomo/idempotency.ts';
-import { RequestBook, type PendingRequest } from '../../src/majordomo/requests.ts';
+import { KeyBook } from '../../src/majordomo/broker/idempotency.ts';
+import { RequestBook, type PendingRequest } from '../../src/majordomo/broker/requests.ts';
 
 const BOUNDS = { idempotencyTtl: 100, idempotencyBytes: 2000 };
 

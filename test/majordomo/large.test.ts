@@ -1,6 +1,6 @@
 /** What is announced, and how patient that makes. */
 import { describe, expect, test } from 'vitest';
-import { announcedBytes, expectLarge } from '../../src/majordomo/large.ts';
+import { announcedBytes, expectLarge } from '../../src/majordomo/wire/large.ts';
 
 const MiB = 1024 * 1024;
 const MINUTE = 60_000;

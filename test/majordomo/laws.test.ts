@@ -8,10 +8,14 @@ import {
   type BrokerCall,
   type BrokerPort,
   type BrokerSettings,
-} from '../../src/majordomo/broker-machine.ts';
-import { BROKER_EVENT_TYPES, type BrokerEvent } from '../../src/majordomo/broker-events.ts';
-import type { BrokerInput, BrokerOutput, RequestCommand } from '../../src/majordomo/commands.ts';
-import { brokerCodec, encode } from '../../src/majordomo/protocol.ts';
+} from '../../src/majordomo/broker/broker-machine.ts';
+import { BROKER_EVENT_TYPES, type BrokerEvent } from '../../src/majordomo/broker/broker-events.ts';
+import type {
+  BrokerInput,
+  BrokerOutput,
+  RequestCommand,
+} from '../../src/majordomo/wire/commands.ts';
+import { brokerCodec, encode } from '../../src/majordomo/wire/protocol.ts';
 import {
   checkLaws,
   lawSteps,

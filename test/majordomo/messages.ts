@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { encodeText } from '../../src/core/frames.ts';
 import type { Frames } from '../../src/core/machine.ts';
-import type { Command, Dialect, StockDialect } from '../../src/majordomo/commands.ts';
-import { encode } from '../../src/majordomo/protocol.ts';
+import type { Command, Dialect, StockDialect } from '../../src/majordomo/wire/commands.ts';
+import { encode } from '../../src/majordomo/wire/protocol.ts';
 
 export const SERVICES = ['echo', 'sum'] as const;
 

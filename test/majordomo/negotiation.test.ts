@@ -1,7 +1,7 @@
 /** What a client or worker makes of an answer, of silence, and of silence where express was spoken. */
 import { describe, expect, test } from 'vitest';
 import { encodeText } from '../../src/core/frames.ts';
-import { EXPRESS_QUERY } from '../../src/majordomo/mmi.ts';
+import { EXPRESS_QUERY } from '../../src/majordomo/wire/mmi.ts';
 import { NEGOTIATION_TIMEOUT, Negotiation, PATIENCE } from '../../src/majordomo/negotiation.ts';
 
 /** A negotiation, and the endpoints that were asked. */

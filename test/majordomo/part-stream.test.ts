@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { RequestError } from '../../src/core/errors.ts';
 import { encodeText, sizeOf } from '../../src/core/frames.ts';
-import { PartStream } from '../../src/majordomo/part-stream.ts';
+import { PartStream } from '../../src/majordomo/client/part-stream.ts';
 import { Reply } from '../../src/majordomo/payload.ts';
 
 const part = (text: string): Reply => new Reply('echo', [encodeText(text)], false);

@@ -7,8 +7,13 @@ import { describe, expect, test } from 'vitest';
 import type { Codec } from '../../src/core/codec.ts';
 import { encodeText } from '../../src/core/frames.ts';
 import type { Frames } from '../../src/core/machine.ts';
-import type { Command, Dialect } from '../../src/majordomo/commands.ts';
-import { brokerCodec, clientCodec, encode, workerCodec } from '../../src/majordomo/protocol.ts';
+import type { Command, Dialect } from '../../src/majordomo/wire/commands.ts';
+import {
+  brokerCodec,
+  clientCodec,
+  encode,
+  workerCodec,
+} from '../../src/majordomo/wire/protocol.ts';
 import { commands, messages, noise } from './messages.ts';
 
 type Side = 'broker' | 'worker' | 'client';

@@ -2,9 +2,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeText } from '../../src/core/frames.ts';
-import { itemsOf } from '../../src/majordomo/fair-queue.ts';
-import { ClientTable, type Client } from '../../src/majordomo/clients.ts';
-import { RequestBook, type PendingRequest, type RequestEnd } from '../../src/majordomo/requests.ts';
+import { itemsOf } from '../../src/majordomo/broker/fair-queue.ts';
+import { ClientTable, type Client } from '../../src/majordomo/broker/clients.ts';
+import {
+  RequestBook,
+  type PendingRequest,
+  type RequestEnd,
+} from '../../src/majordomo/broker/requests.ts';
 
 const BOUNDS = { queueLimit: 5, queueBytes: 5000, requestTtl: 100, priorityAgeing: 1000 };
 

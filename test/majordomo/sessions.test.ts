@@ -1,13 +1,13 @@
 /** The deadlines of sessions: who beats, who expires, who waits. */
 import { describe, expect, test } from 'vitest';
-import type { PendingRequest } from '../../src/majordomo/requests.ts';
-import { RequestBook } from '../../src/majordomo/requests.ts';
+import type { PendingRequest } from '../../src/majordomo/broker/requests.ts';
+import { RequestBook } from '../../src/majordomo/broker/requests.ts';
 import {
   mayWork,
   SessionTable,
   type NewSession,
   type Session,
-} from '../../src/majordomo/sessions.ts';
+} from '../../src/majordomo/broker/sessions.ts';
 
 const SETTINGS = { heartbeatInterval: 100, heartbeatLiveness: 3 };
 const READY: NewSession = {

@@ -1,8 +1,8 @@
 /** One machine on a recording outbox, driven by hand: what the stories are told with. */
 import { decodeText, encodeText } from '../../src/core/frames.ts';
 import type { Address, Frames, Instant, Machine, Outbox } from '../../src/core/machine.ts';
-import { BrokerMachine, type BrokerSettings } from '../../src/majordomo/broker-machine.ts';
-import type { BrokerEvent } from '../../src/majordomo/broker-events.ts';
+import { BrokerMachine, type BrokerSettings } from '../../src/majordomo/broker/broker-machine.ts';
+import type { BrokerEvent } from '../../src/majordomo/broker/broker-events.ts';
 import {
   ClientMachine,
   type ClientCall,
@@ -10,7 +10,7 @@ import {
   type ClientPort,
   type ClientSettings,
   type RequestCall,
-} from '../../src/majordomo/client-machine.ts';
+} from '../../src/majordomo/client/client-machine.ts';
 import type {
   BrokerInput,
   BrokerOutput,
@@ -21,15 +21,15 @@ import type {
   ReplyCommand,
   WorkerInput,
   WorkerOutput,
-} from '../../src/majordomo/commands.ts';
-import { decodeFailure } from '../../src/majordomo/error-body.ts';
+} from '../../src/majordomo/wire/commands.ts';
+import { decodeFailure } from '../../src/majordomo/wire/error-body.ts';
 import {
   WorkerMachine,
   type WorkerCall,
   type WorkerMachineEvent,
   type WorkerPort,
   type WorkerSettings,
-} from '../../src/majordomo/worker-machine.ts';
+} from '../../src/majordomo/worker/worker-machine.ts';
 
 export const body = (...texts: string[]): Frames => texts.map(encodeText);
 

@@ -3,16 +3,16 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeText } from '../../src/core/frames.ts';
 import type { Frames, Outbox } from '../../src/core/machine.ts';
-import type { WorkerInput, WorkerOutput } from '../../src/majordomo/commands.ts';
+import type { WorkerInput, WorkerOutput } from '../../src/majordomo/wire/commands.ts';
 import type { WorkerProtocol } from '../../src/majordomo/options.ts';
-import { encode, workerCodec } from '../../src/majordomo/protocol.ts';
+import { encode, workerCodec } from '../../src/majordomo/wire/protocol.ts';
 import {
   WorkerMachine,
   type HandlerToken,
   type WorkerCall,
   type WorkerMachineEvent,
   type WorkerPort,
-} from '../../src/majordomo/worker-machine.ts';
+} from '../../src/majordomo/worker/worker-machine.ts';
 import { checkLaws, lawSteps, type LawInput, type LawSubject } from '../../src/testing/laws.ts';
 import { bodies, dialects, messages } from './messages.ts';
 

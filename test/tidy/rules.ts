@@ -8,14 +8,14 @@ export type Sources = ReadonlyMap<string, string>;
 /** In the rooms of patterns all is pure but what the user holds. */
 const SHELLS = new Set(
   [
-    'broker',
-    'client',
     'index',
-    'part-stream',
-    'request-map',
-    'waiters',
-    'worker',
-    'worker-request',
+    'broker/broker',
+    'client/client',
+    'client/part-stream',
+    'client/request-map',
+    'client/waiters',
+    'worker/worker',
+    'worker/worker-request',
   ].map((name) => `src/majordomo/${name}.ts`),
 );
 
@@ -39,7 +39,7 @@ const IMPURE =
 const ONE_FILE: Readonly<Record<string, RegExp>> = {
   zeromq: /^src\/transport\/zeromq\.ts$/,
   'fast-check': /^src\/testing\//,
-  '@msgpack/msgpack': /^src\/majordomo\/body-codec\.ts$/,
+  '@msgpack/msgpack': /^src\/majordomo\/wire\/body-codec\.ts$/,
 };
 
 const LONGEST = 450;

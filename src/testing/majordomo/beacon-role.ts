@@ -1,6 +1,6 @@
 /** The beacon beside a simulated worker: a thread with a socket of its own, which no handler blocks. */
-import type { BeaconCommand, SessionId } from '../../majordomo/commands.ts';
-import { encode } from '../../majordomo/express-codec.ts';
+import type { BeaconCommand, SessionId } from '../../majordomo/wire/commands.ts';
+import { encode } from '../../majordomo/wire/express-codec.ts';
 import type { TransportSocket } from '../../transport/transport.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { BROKER_ENDPOINT } from './broker-role.ts';

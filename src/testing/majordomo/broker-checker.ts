@@ -3,14 +3,14 @@
  * outputs, and a look at its plain state. Here the steps are seen; the rules are in the parts.
  */
 import type { Address, Instant } from '../../core/machine.ts';
-import type { BrokerEvent } from '../../majordomo/broker-events.ts';
+import type { BrokerEvent } from '../../majordomo/broker/broker-events.ts';
 import type {
   BrokerMachine,
   BrokerPort,
   BrokerCall,
   BrokerSettings,
-} from '../../majordomo/broker-machine.ts';
-import type { BrokerInput, BrokerOutput } from '../../majordomo/commands.ts';
+} from '../../majordomo/broker/broker-machine.ts';
+import type { BrokerInput, BrokerOutput } from '../../majordomo/wire/commands.ts';
 import { requireThat } from '../violation.ts';
 import type { Input, Watcher } from '../watched-machine.ts';
 import { ClientsChecker } from './clients-checker.ts';

@@ -1,13 +1,13 @@
 /** The broker of a simulated run: the real machine, codec and driver in a process that can die. */
-import { brokerCodec } from '../../majordomo/protocol.ts';
-import type { BrokerEvent } from '../../majordomo/broker-events.ts';
+import { brokerCodec } from '../../majordomo/wire/protocol.ts';
+import type { BrokerEvent } from '../../majordomo/broker/broker-events.ts';
 import {
   BrokerMachine,
   type BrokerCall,
   type BrokerPort,
   type BrokerSettings,
-} from '../../majordomo/broker-machine.ts';
-import type { BrokerInput, BrokerOutput } from '../../majordomo/commands.ts';
+} from '../../majordomo/broker/broker-machine.ts';
+import type { BrokerInput, BrokerOutput } from '../../majordomo/wire/commands.ts';
 import { Driver } from '../../transport/driver.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { WatchedMachine } from '../watched-machine.ts';

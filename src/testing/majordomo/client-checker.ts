@@ -9,9 +9,9 @@ import type {
   ClientEvent,
   ClientPort,
   RequestId,
-} from '../../majordomo/client-machine.ts';
-import type { ClientInput, ClientOutput, RequestCommand } from '../../majordomo/commands.ts';
-import { EXPRESS_QUERY } from '../../majordomo/mmi.ts';
+} from '../../majordomo/client/client-machine.ts';
+import type { ClientInput, ClientOutput, RequestCommand } from '../../majordomo/wire/commands.ts';
+import { EXPRESS_QUERY } from '../../majordomo/wire/mmi.ts';
 import { requireThat, Violation } from '../violation.ts';
 import type { Input, Watcher } from '../watched-machine.ts';
 import { LinkChecker } from './link-checker.ts';

@@ -1,6 +1,6 @@
 /** A client of a simulated run: the real machine, and a caller that keeps account of its calls. */
 import { sizeOf } from '../../core/frames.ts';
-import { clientCodec } from '../../majordomo/protocol.ts';
+import { clientCodec } from '../../majordomo/wire/protocol.ts';
 import {
   ClientMachine,
   type ClientCall,
@@ -9,8 +9,8 @@ import {
   type ClientSettings,
   type RequestCall,
   type RequestId,
-} from '../../majordomo/client-machine.ts';
-import type { ClientInput, ClientOutput } from '../../majordomo/commands.ts';
+} from '../../majordomo/client/client-machine.ts';
+import type { ClientInput, ClientOutput } from '../../majordomo/wire/commands.ts';
 import { Driver } from '../../transport/driver.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { WatchedMachine } from '../watched-machine.ts';

@@ -4,16 +4,16 @@
  */
 import { expiryOf } from '../../core/heartbeat.ts';
 import type { Address, Instant } from '../../core/machine.ts';
-import type { BrokerEvent } from '../../majordomo/broker-events.ts';
-import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker-machine.ts';
+import type { BrokerEvent } from '../../majordomo/broker/broker-events.ts';
+import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker/broker-machine.ts';
 import type {
   BrokerInput,
   BrokerOutput,
   HelloCommand,
   ReplyCommand,
   RequestCommand,
-} from '../../majordomo/commands.ts';
-import type { PendingRequest } from '../../majordomo/requests.ts';
+} from '../../majordomo/wire/commands.ts';
+import type { PendingRequest } from '../../majordomo/broker/requests.ts';
 import { requireThat } from '../violation.ts';
 import { agreed, listed, PeerView, ROUNDING } from './peer-view.ts';
 

@@ -1,12 +1,12 @@
 /** Messages of a simulated run in words: what express packs into bytes, people cannot read. */
 import type { Frames } from '../../core/machine.ts';
-import type { Command } from '../../majordomo/commands.ts';
+import type { Command } from '../../majordomo/wire/commands.ts';
 import {
   decodeForBroker,
   decodeForClient,
   decodeForWorker,
   isExpress,
-} from '../../majordomo/express-codec.ts';
+} from '../../majordomo/wire/express-codec.ts';
 import { showFrames } from '../transcript.ts';
 
 /** `HEARTBEAT beat 3 echo 2 held 7 · RESULT number 7 final [reply to client-0.1.0]` */

@@ -4,8 +4,8 @@
  */
 import { byteLength } from '../../core/frames.ts';
 import type { Instant } from '../../core/machine.ts';
-import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker-machine.ts';
-import type { PendingRequest } from '../../majordomo/requests.ts';
+import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker/broker-machine.ts';
+import type { PendingRequest } from '../../majordomo/broker/requests.ts';
 import { requireThat } from '../violation.ts';
 import type { OpenDispatch, Returned } from './worker-view.ts';
 

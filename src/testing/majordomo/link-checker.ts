@@ -3,7 +3,7 @@
  * request that asked, and the broker is told the truth about what is waited for.
  */
 import type { Instant } from '../../core/machine.ts';
-import type { ClientLossReason } from '../../majordomo/client-machine.ts';
+import type { ClientLossReason } from '../../majordomo/client/client-machine.ts';
 import type {
   ClientInput,
   ClientOutput,
@@ -11,7 +11,7 @@ import type {
   RequestCommand,
   RequestNumber,
   SessionId,
-} from '../../majordomo/commands.ts';
+} from '../../majordomo/wire/commands.ts';
 import { requireThat } from '../violation.ts';
 import type { Call } from './client-checker.ts';
 import { Announcements, listed, lostBy, Patience } from './peer-view.ts';

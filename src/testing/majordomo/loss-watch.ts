@@ -6,7 +6,7 @@
  */
 import { expiryOf, type HeartbeatSettings } from '../../core/heartbeat.ts';
 import type { Instant } from '../../core/machine.ts';
-import type { BrokerMachine } from '../../majordomo/broker-machine.ts';
+import type { BrokerMachine } from '../../majordomo/broker/broker-machine.ts';
 import { requireThat } from '../violation.ts';
 import type { LinkChecker } from './link-checker.ts';
 import type { Stage } from './stage.ts';

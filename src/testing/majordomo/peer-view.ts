@@ -10,8 +10,8 @@ import type {
   ClientInput,
   SessionId,
   WorkerInput,
-} from '../../majordomo/commands.ts';
-import { announcedBytes } from '../../majordomo/large.ts';
+} from '../../majordomo/wire/commands.ts';
+import { announcedBytes } from '../../majordomo/wire/large.ts';
 import { requireThat } from '../violation.ts';
 
 /** Bytes a millisecond that the slowest link worth waiting for carries. */

@@ -1,6 +1,6 @@
 /** How plans are drawn: sizes and settings that are small on purpose, and old dialects in every mix. */
 import fc from 'fast-check';
-import type { Dialect } from '../../majordomo/commands.ts';
+import type { Dialect } from '../../majordomo/wire/commands.ts';
 import {
   BEHAVIOURS,
   CHAOS_ENDS,

@@ -2,9 +2,9 @@
  * What must hold at a broker about who is next: what came back goes first, priorities age, no client
  * waits while another is served twice, and no queue outgrows its bound.
  */
-import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker-machine.ts';
-import type { FairQueue } from '../../majordomo/fair-queue.ts';
-import type { PendingRequest } from '../../majordomo/requests.ts';
+import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker/broker-machine.ts';
+import type { FairQueue } from '../../majordomo/broker/fair-queue.ts';
+import type { PendingRequest } from '../../majordomo/broker/requests.ts';
 import { requireThat } from '../violation.ts';
 
 export class QueueChecker {

@@ -3,10 +3,10 @@
  * as it may, and goes to no worker when it is too late.
  */
 import type { Instant } from '../../core/machine.ts';
-import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker-machine.ts';
-import type { BrokerInput, DispatchCommand } from '../../majordomo/commands.ts';
-import { itemsOf } from '../../majordomo/fair-queue.ts';
-import type { PendingRequest } from '../../majordomo/requests.ts';
+import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker/broker-machine.ts';
+import type { BrokerInput, DispatchCommand } from '../../majordomo/wire/commands.ts';
+import { itemsOf } from '../../majordomo/broker/fair-queue.ts';
+import type { PendingRequest } from '../../majordomo/broker/requests.ts';
 import { requireThat, Violation } from '../violation.ts';
 import { ROUNDING } from './peer-view.ts';
 import type { QueueChecker } from './queue-checker.ts';

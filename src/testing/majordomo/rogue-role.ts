@@ -5,8 +5,8 @@
  */
 import { encodeText, fromAddress, keepFrames } from '../../core/frames.ts';
 import type { Frames } from '../../core/machine.ts';
-import type { DispatchCommand, WorkerInput, WorkerOutput } from '../../majordomo/commands.ts';
-import { encode, workerCodec } from '../../majordomo/protocol.ts';
+import type { DispatchCommand, WorkerInput, WorkerOutput } from '../../majordomo/wire/commands.ts';
+import { encode, workerCodec } from '../../majordomo/wire/protocol.ts';
 import type { TransportSocket } from '../../transport/transport.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { BROKER_ENDPOINT } from './broker-role.ts';

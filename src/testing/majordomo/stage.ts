@@ -1,7 +1,7 @@
 /** What all roles of one run share: the world, the network, the plan, and the tally. */
 import { toAddress } from '../../core/frames.ts';
 import type { Address, Instant } from '../../core/machine.ts';
-import type { BrokerOutput, DispatchNumber, DispatchTag } from '../../majordomo/commands.ts';
+import type { BrokerOutput, DispatchNumber, DispatchTag } from '../../majordomo/wire/commands.ts';
 import type { SimProcessOptions } from '../sim-process.ts';
 import { SimNetwork } from '../sim-network.ts';
 import { SimWorld } from '../sim-world.ts';

@@ -12,13 +12,13 @@ import type {
   SessionId,
   WorkerInput,
   WorkerOutput,
-} from '../../majordomo/commands.ts';
+} from '../../majordomo/wire/commands.ts';
 import type {
   HandlerToken,
   WorkerCall,
   WorkerMachineEvent,
   WorkerPort,
-} from '../../majordomo/worker-machine.ts';
+} from '../../majordomo/worker/worker-machine.ts';
 import { requireThat } from '../violation.ts';
 import type { Input, Watcher } from '../watched-machine.ts';
 import { Announcements, listed, lostBy, Patience, ROUNDING } from './peer-view.ts';

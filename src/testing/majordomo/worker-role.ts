@@ -1,7 +1,7 @@
 /** A worker of a simulated run: the real machine, and a handler that does what the work says. */
 import { decodeText } from '../../core/frames.ts';
-import { workerCodec } from '../../majordomo/protocol.ts';
-import type { WorkerInput, WorkerOutput } from '../../majordomo/commands.ts';
+import { workerCodec } from '../../majordomo/wire/protocol.ts';
+import type { WorkerInput, WorkerOutput } from '../../majordomo/wire/commands.ts';
 import {
   WorkerMachine,
   type BrokerLossReason,
@@ -11,7 +11,7 @@ import {
   type WorkerMachineEvent,
   type WorkerPort,
   type WorkerSettings,
-} from '../../majordomo/worker-machine.ts';
+} from '../../majordomo/worker/worker-machine.ts';
 import { Driver } from '../../transport/driver.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { requireThat } from '../violation.ts';

@@ -4,8 +4,8 @@
  */
 import { expiryOf } from '../../core/heartbeat.ts';
 import type { Address, Frames, Instant } from '../../core/machine.ts';
-import type { BrokerEvent } from '../../majordomo/broker-events.ts';
-import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker-machine.ts';
+import type { BrokerEvent } from '../../majordomo/broker/broker-events.ts';
+import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker/broker-machine.ts';
 import type {
   BrokerInput,
   BrokerOutput,
@@ -13,11 +13,11 @@ import type {
   HeartbeatCommand,
   ReadyCommand,
   ResultCommand,
-} from '../../majordomo/commands.ts';
-import { decodeFailure } from '../../majordomo/error-body.ts';
-import { isReserved } from '../../majordomo/mmi.ts';
-import type { PendingRequest } from '../../majordomo/requests.ts';
-import type { Session } from '../../majordomo/sessions.ts';
+} from '../../majordomo/wire/commands.ts';
+import { decodeFailure } from '../../majordomo/wire/error-body.ts';
+import { isReserved } from '../../majordomo/wire/mmi.ts';
+import type { PendingRequest } from '../../majordomo/broker/requests.ts';
+import type { Session } from '../../majordomo/broker/sessions.ts';
 import { requireThat } from '../violation.ts';
 import { listed, lostBy, ROUNDING } from './peer-view.ts';
 import { isOver, tagOf, WorkerView, type OpenDispatch, type Returned } from './worker-view.ts';

@@ -1,0 +1,290 @@
+/**
+ * What carries the requests of a client: with a broker that speaks express one session for all of them,
+ * with any other a lane for each. The client machine need not know which.
+ *
+ * Until it is known what the broker speaks, nothing is carried. A late answer moves new requests to
+ * express, and the lanes end with what they carry.
+ */
+import type { Instant, Outbox } from '../../core/machine.ts';
+import {
+  stockTry,
+  type ClientEvent,
+  type ClientLossReason,
+  type ClientRequest,
+  type ClientSettings,
+} from './client-request.ts';
+import type { ClientInput, ClientOutput, ReplyCommand } from '../wire/commands.ts';
+import { ExpressLink, type ExpressPort } from './express-link.ts';
+import { LanePool, type Lane, type LanePort } from './lanes.ts';
+import { Negotiation, type ProbePort } from '../negotiation.ts';
+
+export type ClientPort = ProbePort | ExpressPort | LanePort;
+
+/** Who has requests to carry. */
+export interface CarrierOwner {
+  /** A part of the reply to this request, or the end of it. */
+  handleReply(now: Instant, request: ClientRequest, command: ReplyCommand): void;
+  /** The tries of these were lost, on a link or with a broker. */
+  handleLost(now: Instant, requests: readonly ClientRequest[]): void;
+  /** There may be room, or what can be carried has changed. */
+  handleRoom(now: Instant): void;
+}
+
+export class Carriers {
+  readonly #outbox: Outbox<ClientPort, ClientOutput, ClientEvent>;
+  readonly #settings: ClientSettings;
+  readonly #owner: CarrierOwner;
+  readonly #negotiation: Negotiation;
+  readonly #link: ExpressLink;
+  readonly #lanes: LanePool<ClientRequest>;
+
+  constructor(
+    outbox: Outbox<ClientPort, ClientOutput, ClientEvent>,
+    settings: ClientSettings,
+    owner: CarrierOwner,
+  ) {
+    this.#outbox = outbox;
+    this.#settings = settings;
+    this.#owner = owner;
+    this.#negotiation = new Negotiation(outbox, settings.protocol, settings.random);
+    this.#link = new ExpressLink(outbox, settings);
+    this.#lanes = new LanePool(settings.lanes, outbox);
+  }
+
+  /** Plain data, for the fingerprint. */
+  get state(): unknown {
+    return [this.#negotiation.state, this.#link.state, this.#lanes.state];
+  }
+
+  get nextTimeout(): Instant {
+    return Math.min(this.#link.nextTimeout, this.#negotiation.nextTimeout);
+  }
+
+  /** True if requests are carried by express, now or as soon as there is a session. */
+  get isExpress(): boolean {
+    return this.#negotiation.verdict === 'express';
+  }
+
+  /**
+   * True if the broker said that it speaks plain MDP only. One that says nothing may come back and
+   * speak express.
+   */
+  get isPlain(): boolean {
+    const { verdict, nextTimeout } = this.#negotiation;
+    return verdict === 'plain' && nextTimeout === Infinity && this.#lanes.endpoints.length > 0;
+  }
+
+  /** True if a request could be sent at once. */
+  get hasRoom(): boolean {
+    if (this.#negotiation.verdict === 'express') return this.#link.hasRoom;
+    return this.#negotiation.verdict === 'plain' && this.#lanes.hasFree;
+  }
+
+  /** Where this request was sent. */
+  endpointOf({ lane }: ClientRequest): string {
+    return lane === undefined ? this.#endpoint : this.#lanes.endpointOf(lane);
+  }
+
+  connect(now: Instant, endpoints: readonly string[]): void {
+    const isFirst = this.#lanes.endpoints.length === 0;
+    this.#lanes.addEndpoints(endpoints);
+    if (isFirst && endpoints.length > 0) this.#seek(now, 0);
+    else this.#owner.handleRoom(now);
+  }
+
+  /** Closes everything; there must be no request under way. */
+  close(): void {
+    this.#negotiation.stop();
+    this.#link.close(true);
+    this.#lanes.closeIdle();
+  }
+
+  // Requests
+
+  /** Sends it, and sets when its try has failed. False: nothing has room for it, nothing happened. */
+  carry(now: Instant, request: ClientRequest): boolean {
+    if (!this.hasRoom) return false;
+    const { call } = request;
+    if (this.isExpress) {
+      if (!this.#link.send(now, request)) return false;
+      // Under a key another try would only join the first.
+      request.stepAt = now + ((call.key === undefined && call.attemptTimeout) || Infinity);
+      return true;
+    }
+    if (request.needsExpress) return false;
+    const { service, body, dialect } = call;
+    const lane = this.#lanes.take(request);
+    request.lane = lane;
+    request.stepAt = now + stockTry(call);
+    this.#outbox.send(lane.port, '', { type: 'request', dialect, service, body });
+    return true;
+  }
+
+  /** It was answered: what carried it is free for another. */
+  release(now: Instant, request: ClientRequest): void {
+    const { lane } = request;
+    if (lane === undefined) {
+      this.#link.succeed(request);
+      return this.#leaveIfSpent(now);
+    }
+    request.lane = undefined;
+    this.#lanes.release(lane);
+    if (this.isExpress) this.#lanes.closeIdle();
+  }
+
+  /**
+   * A reply may still come: it must find nobody.
+   * @param letDown the try had its time
+   */
+  abandon(now: Instant, request: ClientRequest, letDown: boolean): void {
+    const { lane } = request;
+    if (request.number > 0) {
+      this.#link.cancel(request);
+      this.#leaveIfSpent(now);
+    }
+    if (lane === undefined) return;
+    request.lane = undefined;
+    this.#lanes.abandon(lane, letDown);
+    if (letDown) this.#seekAnother(now);
+  }
+
+  /** The broker closes and has not taken the request: it is left when it has answered all others. */
+  turnAway(now: Instant, request: ClientRequest): void {
+    this.#link.turnAway(request);
+    this.#leaveIfSpent(now);
+  }
+
+  /** The reader of a stream took so many bytes. */
+  taken(request: ClientRequest, bytes: number): void {
+    if (request.number > 0) this.#link.taken(request, bytes);
+  }
+
+  // Inputs
+
+  handleCommand(now: Instant, port: ClientPort, command: ClientInput): void {
+    if (port === 'express') return this.#handleExpress(now, command);
+    if (port === 'probe') {
+      if (command.type !== 'reply') return;
+      this.#negotiation.handleReply(command);
+      return this.#adopt(now);
+    }
+    const lane = this.#lanes.of(port);
+    const request = lane?.request;
+    if (lane === undefined || request === undefined || !answers(request, command)) {
+      this.#outbox.emit({ type: 'replyRefused', lane: lane?.number ?? -1 });
+      return;
+    }
+    this.#lanes.prefer(lane.endpoint);
+    this.#owner.handleReply(now, request, command);
+  }
+
+  /** Returns the lane on which a link broke: what became of its request is the owner's to decide. */
+  handlePeerGone(now: Instant, port: ClientPort): Lane<ClientRequest> | undefined {
+    if (port === 'express') this.#link.handlePeerGone(now);
+    if (port === 'express' || port === 'probe') return undefined;
+    this.#seekAnother(now);
+    return this.#lanes.of(port);
+  }
+
+  handleWritable(now: Instant, port: ClientPort): void {
+    // A lane carries one request: its queue is empty whenever it is used.
+    if (port !== 'express') return;
+    this.#link.handleWritable();
+    this.#owner.handleRoom(now);
+  }
+
+  handleTimeout(now: Instant): void {
+    const due = this.#link.handleTimeout(now);
+    if (due === 'silent') this.#endSession(now, 'silent');
+    else if (due === 'rested') this.#seek(now, this.#link.state.endpoint + 1);
+    if (this.#negotiation.handleTimeout(now)) this.#adopt(now);
+  }
+
+  // The dialect
+
+  /** Asks what the broker speaks, unless it is known. */
+  #seek(now: Instant, first: number): void {
+    this.#negotiation.start(now, this.#lanes.endpoints, first);
+    this.#adopt(now);
+  }
+
+  /** The broker spoke plain MDP: who is there after it may be another. */
+  #seekAnother(now: Instant): void {
+    const mayDiffer = this.#settings.protocol === 'auto' && this.isPlain;
+    if (mayDiffer) this.#seek(now, this.#lanes.state.endpoint);
+  }
+
+  /** It is known what the broker speaks, or known anew. */
+  #adopt(now: Instant): void {
+    const { verdict, endpoint } = this.#negotiation;
+    if (verdict === 'express' && this.#link.state.phase === 'closed') {
+      this.#link.open(now, endpoint, this.#lanes.endpoints);
+    }
+    if (this.isPlain) this.#lanes.prefer(endpoint);
+    this.#owner.handleRoom(now);
+  }
+
+  // The express session
+
+  get #endpoint(): string {
+    return this.#lanes.endpoints[this.#link.state.endpoint]!;
+  }
+
+  #handleExpress(now: Instant, command: ClientInput): void {
+    const link = this.#link;
+    if (!link.isUp || command.dialect !== 'express') {
+      return this.#outbox.emit({ type: 'replyRefused', lane: -1 });
+    }
+    link.heard(now);
+    switch (command.type) {
+      case 'reply':
+        return this.#takeReply(now, command);
+      case 'heartbeat':
+        this.#owner.handleLost(now, link.handleHeartbeat(command));
+        return this.#leaveIfSpent(now);
+      case 'welcome': {
+        const isNew = !command.resumed || link.isUnwelcomed;
+        const lost = link.handleWelcome(now, command);
+        this.#lanes.closeIdle();
+        if (isNew) this.#outbox.emit({ type: 'ready', endpoint: this.#endpoint });
+        return this.#owner.handleLost(now, lost);
+      }
+      case 'announce':
+        return link.expectLarge(now, command.bytes);
+      case 'disconnect':
+        return this.#endSession(now, 'disconnected');
+    }
+  }
+
+  #takeReply(now: Instant, command: ReplyCommand): void {
+    const { number = 0, sequence = 0 } = command;
+    const request = this.#link.of(number);
+    if (request === undefined) {
+      // The reply to one that was cancelled crosses the cancel: that is in order.
+      if (this.#link.isUnknown(number)) this.#outbox.emit({ type: 'replyRefused', lane: -1 });
+    } else if (sequence === request.sequence) {
+      this.#owner.handleReply(now, request, command);
+    } else {
+      // A part is missing.
+      this.#link.cancel(request);
+      this.#owner.handleLost(now, [request]);
+      this.#leaveIfSpent(now);
+    }
+  }
+
+  #leaveIfSpent(now: Instant): void {
+    if (this.#link.isSpent) this.#endSession(now, 'closing');
+  }
+
+  #endSession(now: Instant, reason: ClientLossReason): void {
+    const wasFound = !this.#link.isUnwelcomed;
+    if (wasFound) this.#outbox.emit({ type: 'brokerLost', endpoint: this.#endpoint, reason });
+    this.#owner.handleLost(now, this.#link.end(now, reason === 'closing'));
+  }
+}
+
+/** True if `command` can be the reply to what was asked on this lane. */
+function answers(request: ClientRequest, command: ClientInput): command is ReplyCommand {
+  const { service, dialect } = request.call;
+  return command.type === 'reply' && command.service === service && command.dialect === dialect;
+}

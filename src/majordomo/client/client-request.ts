@@ -1,0 +1,160 @@
+/** What a client machine is asked, what it tells, and what it keeps of each request. */
+import type { RequestErrorCode } from '../../core/errors.ts';
+import type { Frames, Instant } from '../../core/machine.ts';
+import type { BackoffSettings, Random } from '../../core/retry.ts';
+import type { Dialect, Failure, RequestNumber, StockDialect } from '../wire/commands.ts';
+import type { Lane } from './lanes.ts';
+
+/** Chosen by the caller, unique among the requests not yet answered. */
+export type RequestId = number;
+
+export interface RequestCall {
+  readonly type: 'request';
+  readonly id: RequestId;
+  readonly service: string;
+  readonly body: Frames;
+  /** Spoken where the broker does not speak express. */
+  readonly dialect: StockDialect;
+  /** Partial replies are told one by one; otherwise they become part of the one reply. */
+  readonly streaming: boolean;
+  /** Milliseconds for the whole. */
+  readonly timeout: number;
+  /**
+   * Milliseconds for one try. By default heartbeats find in express what is lost, and in stock MDP
+   * each try has its share of the whole.
+   */
+  readonly attemptTimeout?: number | undefined;
+  readonly retries: number;
+  /** What only express carries; the first three promise something, so they need it. */
+  readonly key?: string | undefined;
+  readonly failFast?: boolean | undefined;
+  readonly broadcast?: boolean | undefined;
+  readonly priority?: number | undefined;
+  readonly headers?: Uint8Array | undefined;
+}
+
+export type ClientCall =
+  | { readonly type: 'connect'; readonly endpoints: readonly string[] }
+  | RequestCall
+  | { readonly type: 'cancel'; readonly id: RequestId; readonly reason: string }
+  /** The reader of a stream has taken so many bytes of its parts. */
+  | { readonly type: 'taken'; readonly id: RequestId; readonly bytes: number }
+  /** Take nothing new, wait for what is outstanding. */
+  | { readonly type: 'drain' }
+  /** Cancel what is outstanding. */
+  | { readonly type: 'stop' };
+
+export type ClientEvent =
+  /** `failure`: what became of one worker of a broadcast. */
+  | { type: 'partial'; id: RequestId; body: Frames; failure?: Failure | undefined }
+  /** The two outcomes; each request has exactly one. */
+  | { type: 'reply'; id: RequestId; body: Frames }
+  | {
+      type: 'failed';
+      id: RequestId;
+      service: string;
+      code: RequestErrorCode;
+      message: string;
+      retryAfter?: number | undefined;
+    }
+  | { type: 'retry'; id: RequestId; service: string; attempt: number; endpoint: string }
+  /** An express session has begun. */
+  | { type: 'ready'; endpoint: string }
+  /** It has ended. What was under way is tried again. */
+  | { type: 'brokerLost'; endpoint: string; reason: ClientLossReason }
+  /** A reply that no outstanding request asked for. */
+  | { type: 'replyRefused'; lane: number }
+  | { type: 'malformed'; reason: string }
+  /** A socket could not be opened: too many are open in this process. It is tried again. */
+  | { type: 'socketFailed'; reason: string }
+  | { type: 'drained' };
+
+/** Silent: for longer than its expiry · it said goodbye · it takes nothing new. */
+export type ClientLossReason = 'silent' | 'disconnected' | 'closing';
+
+export interface ClientSettings extends BackoffSettings {
+  readonly protocol: 'auto' | Dialect;
+  readonly lanes: number;
+  /** Requests under way in an express session. */
+  readonly inFlightLimit: number;
+  readonly queueLimit: number;
+  readonly queueBytes: number;
+  /** Milliseconds that a try may take after its link broke. */
+  readonly noticeGrace: number;
+  readonly heartbeatInterval: number;
+  readonly heartbeatLiveness: number;
+  /** Bytes of partials collected for a request that does not stream them. */
+  readonly replyBufferBytes: number;
+  /** Bytes of partials that may be under way to a stream. */
+  readonly streamWindow: number;
+  readonly random: Random;
+}
+
+export interface ClientRequest {
+  readonly call: RequestCall;
+  /** Only express keeps what it promises. */
+  readonly needsExpress: boolean;
+  /** When the whole has failed. */
+  readonly deadlineAt: Instant;
+  /** When the present try has failed, or the next one begins. */
+  stepAt: Instant;
+  state: 'waiting' | 'sent' | 'resting' | 'ended';
+  /** Where its present try is: on a lane, */
+  lane: Lane<ClientRequest> | undefined;
+  /** or in the express session under this number, which is 0 if it is not there. */
+  number: RequestNumber;
+  sentAfter: number;
+  /** Tries begun. */
+  attempts: number;
+  /** A partial has reached the caller: another try would repeat it. */
+  partialSeen: boolean;
+  /** Partials of the present try. */
+  sequence: number;
+  parts: Uint8Array[] | undefined;
+  partBytes: number;
+  /** Bytes of partials that the reader has taken, and how many of them the broker was told of. */
+  takenBytes: number;
+  toldBytes: number;
+}
+
+/** Milliseconds for one try of a request without a timeout. */
+const LONGEST_TRY = 60_000;
+
+export function newRequest(now: Instant, call: RequestCall): ClientRequest {
+  return {
+    call,
+    needsExpress: call.key !== undefined || call.failFast === true || call.broadcast === true,
+    deadlineAt: now + call.timeout,
+    stepAt: Infinity,
+    state: 'waiting',
+    lane: undefined,
+    number: 0,
+    sentAfter: 0,
+    attempts: 0,
+    partialSeen: false,
+    sequence: 0,
+    parts: undefined,
+    partBytes: 0,
+    takenBytes: 0,
+    toldBytes: 0,
+  };
+}
+
+/** What one stock try gets of the whole. One that may last for ever still needs tries that end. */
+export function stockTry({ attemptTimeout, timeout, retries }: RequestCall): number {
+  return attemptTimeout ?? (timeout === Infinity ? LONGEST_TRY : timeout / (retries + 1));
+}
+
+/** How far a request had come when its time or its tries were over. */
+export function describeTimeout(request: ClientRequest, limit: string): string {
+  const { call, attempts, partialSeen, needsExpress } = request;
+  const { service } = call;
+  if (attempts === 0) {
+    return needsExpress
+      ? `'${service}' could not be asked ${limit}: is a broker there that speaks express?`
+      : `'${service}' could not be asked ${limit}: is a broker there? or raise lanes or timeout`;
+  }
+  if (partialSeen) return `the reply of '${service}' had begun, but its end did not come ${limit}`;
+  const tries = attempts === 1 ? '1 try' : `${attempts} tries`;
+  return `no reply from '${service}' after ${tries} ${limit}: is a broker there, and a worker?`;
+}

@@ -1,0 +1,129 @@
+/** Who waits for the outcome of a request, and makes of it what the user gets. */
+import { RequestError } from '../../core/errors.ts';
+import type { Frames } from '../../core/machine.ts';
+import type { BodyCodec } from '../wire/body-codec.ts';
+import type { ClientEvent } from './client-request.ts';
+import type { Failure } from '../wire/commands.ts';
+import type { PartStream } from './part-stream.ts';
+import { Reply } from '../payload.ts';
+
+/** How a request ended without a reply. */
+export type Failed = Extract<ClientEvent, { type: 'failed' }>;
+
+/** What became of one worker of a broadcast. */
+export type BroadcastEntry =
+  | { readonly reply: Reply; readonly error?: undefined }
+  | { readonly reply?: undefined; readonly error: RequestError };
+
+export abstract class Waiter {
+  readonly service: string;
+  readonly codec: BodyCodec;
+  /** Set where the user gave a signal. */
+  signal: AbortSignal | undefined;
+
+  constructor(service: string, codec: BodyCodec) {
+    this.service = service;
+    this.codec = codec;
+  }
+
+  abstract partial(body: Frames, failure: Failure | undefined): void;
+  abstract reply(body: Frames): void;
+  abstract fail(error: RequestError): void;
+
+  errorOf({ code, message, retryAfter }: Failure): RequestError {
+    const abort = code === 'ERR_CANCELLED' ? this.signal : undefined;
+    const cause: unknown = abort?.aborted === true ? abort.reason : undefined;
+    return new RequestError(code, this.service, message, {
+      ...(cause === undefined ? undefined : { cause }),
+      ...(retryAfter === undefined ? undefined : { retryAfter }),
+    });
+  }
+}
+
+/** For one reply. */
+export class ReplyWaiter extends Waiter {
+  readonly #resolve: (reply: Reply) => void;
+  readonly #reject: (error: RequestError) => void;
+
+  constructor(
+    service: string,
+    codec: BodyCodec,
+    resolve: (reply: Reply) => void,
+    reject: (error: RequestError) => void,
+  ) {
+    super(service, codec);
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  partial(): void {
+    // The machine collects them.
+  }
+
+  reply(body: Frames): void {
+    this.#resolve(new Reply(this.service, body, true, this.codec));
+  }
+
+  fail(error: RequestError): void {
+    this.#reject(error);
+  }
+}
+
+/** For parts that are read one by one. */
+export class StreamWaiter extends Waiter {
+  readonly #parts: PartStream;
+  readonly #overflow: () => void;
+
+  /** @param overflow called when the reader has fallen too far behind */
+  constructor(service: string, codec: BodyCodec, parts: PartStream, overflow: () => void) {
+    super(service, codec);
+    this.#parts = parts;
+    this.#overflow = overflow;
+  }
+
+  partial(body: Frames): void {
+    if (!this.#parts.push(new Reply(this.service, body, false, this.codec))) this.#overflow();
+  }
+
+  reply(body: Frames): void {
+    this.#parts.finish(new Reply(this.service, body, true, this.codec));
+  }
+
+  fail(error: RequestError): void {
+    this.#parts.fail(error);
+  }
+}
+
+/** For one reply of each worker. */
+export class BroadcastWaiter extends Waiter {
+  readonly #entries: BroadcastEntry[] = [];
+  readonly #resolve: (entries: readonly BroadcastEntry[]) => void;
+  readonly #reject: (error: RequestError) => void;
+
+  constructor(
+    service: string,
+    codec: BodyCodec,
+    resolve: (entries: readonly BroadcastEntry[]) => void,
+    reject: (error: RequestError) => void,
+  ) {
+    super(service, codec);
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  partial(body: Frames, failure: Failure | undefined): void {
+    this.#entries.push(
+      failure === undefined
+        ? { reply: new Reply(this.service, body, true, this.codec) }
+        : { error: this.errorOf(failure) },
+    );
+  }
+
+  reply(): void {
+    this.#resolve(this.#entries);
+  }
+
+  fail(error: RequestError): void {
+    this.#reject(error);
+  }
+}

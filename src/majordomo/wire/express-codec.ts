@@ -1,0 +1,205 @@
+/**
+ * Express: commands as packed bytes, and back. Many commands make one ZeroMQ message, as ZeroMQ's
+ * price is by message and frame and not by byte. `express-format.ts` shows the grammar.
+ *
+ * Decoding is total: whatever the bytes, the commands before the first bad one are delivered, each
+ * once, and a reason is returned. Commands of a later version are skipped, and named at the end.
+ */
+import type { Outgoing } from '../../core/codec.ts';
+import type { Frames } from '../../core/machine.ts';
+import type {
+  BrokerInput,
+  ClientInput,
+  Command,
+  DispatchCommand,
+  ReplyCommand,
+  RequestCommand,
+  ResultCommand,
+  WorkerInput,
+} from './commands.ts';
+import {
+  BROADCAST,
+  COMMAND_LIMIT,
+  EXPRESS_TAG,
+  FAIL_FAST,
+  FIELDS,
+  FINAL,
+  FRAME_LIMIT,
+  HEADER_LIMIT,
+  RESUMED,
+  TYPES,
+} from './express-format.ts';
+import { readForBroker, readForClient, readForWorker } from './express-inputs.ts';
+import { NO_FRAMES, Reader } from './express-reader.ts';
+import { Pack } from './express-writer.ts';
+import { announcedBytes } from './large.ts';
+
+/** Characters of a failure's message that are sent: an error is not a way to ship megabytes. */
+const MESSAGE_LIMIT = 4096;
+
+/** True if this is a message of ours, well formed or not. */
+export function isExpress(frames: Frames): boolean {
+  const header = frames[0];
+  if (header === undefined || header.length < EXPRESS_TAG.length) return false;
+  for (let index = 0; index < EXPRESS_TAG.length; index++) {
+    if (header[index] !== EXPRESS_TAG[index]) return false;
+  }
+  return true;
+}
+
+// Encoding
+
+/** Adds the command to the open message if that is a pack with room, or else to a new one. */
+export function encode(command: Command, open: Outgoing | undefined): Outgoing {
+  const body = 'body' in command ? command.body : NO_FRAMES;
+  // What was announced has to come in a message of its own, behind the announcement's.
+  const fits =
+    open instanceof Pack && open.takes(body.length) && announcedBytes(body) === undefined;
+  const pack = fits ? open : new Pack();
+  pack.begin(TYPES[command.type]);
+  write(pack, command);
+  pack.finish();
+  return pack;
+}
+
+function write(pack: Pack, command: Command): void {
+  switch (command.type) {
+    case 'request':
+      return writeRequest(pack, command);
+    case 'dispatch':
+      return writeDispatch(pack, command);
+    case 'reply':
+    case 'result':
+      return writeReply(pack, command);
+    case 'heartbeat':
+      pack.uint(command.beat ?? 0);
+      pack.uint(command.echo ?? 0);
+      return pack.ascending(command.held ?? []);
+    case 'hello':
+      pack.session(command.session);
+      pack.uint(command.heartbeatInterval);
+      return pack.uint(command.heartbeatLiveness);
+    case 'ready':
+      pack.session(command.session ?? '');
+      pack.uint(command.heartbeatInterval ?? 0);
+      pack.uint(command.heartbeatLiveness ?? 0);
+      pack.name(command.service);
+      pack.uint(command.credit ?? 0);
+      return pack.ascending(command.held ?? []);
+    case 'welcome':
+      pack.byte(command.resumed ? RESUMED : 0);
+      pack.uint(command.heartbeatInterval);
+      return pack.uint(command.heartbeatLiveness);
+    case 'cancel':
+    case 'handBack':
+      return pack.uint(command.number);
+    case 'credit':
+      pack.uint(command.number);
+      return pack.uint(command.bytes);
+    case 'capacity':
+      return pack.uint(command.credit);
+    case 'beacon':
+      pack.session(command.session);
+      return pack.uint(command.stuck);
+    case 'announce':
+      return pack.uint(command.bytes);
+    case 'disconnect':
+      return undefined;
+  }
+}
+
+function writeRequest(pack: Pack, command: RequestCommand): void {
+  const { timeLeft, priority, key, headers, window } = command;
+  pack.uint(command.number ?? 0);
+  pack.byte(
+    (command.failFast === true ? FAIL_FAST : 0) | (command.broadcast === true ? BROADCAST : 0),
+  );
+  pack.name(command.service);
+  pack.body(command.body);
+  if (timeLeft !== undefined) pack.uintField(FIELDS.timeLeft, timeLeft);
+  if (priority !== undefined) pack.uintField(FIELDS.priority, priority);
+  if (key !== undefined) pack.textField(FIELDS.key, key);
+  if (headers !== undefined) pack.bytesField(FIELDS.headers, headers);
+  if (window !== undefined) pack.uintField(FIELDS.window, window);
+}
+
+function writeDispatch(pack: Pack, command: DispatchCommand): void {
+  const { timeLeft, key, headers, window } = command;
+  pack.uint(command.number ?? 0);
+  pack.uint(command.attempt ?? 1);
+  pack.body(command.body);
+  if (timeLeft !== undefined) pack.uintField(FIELDS.timeLeft, timeLeft);
+  if (key !== undefined) pack.textField(FIELDS.key, key);
+  if (headers !== undefined) pack.bytesField(FIELDS.headers, headers);
+  if (window !== undefined) pack.uintField(FIELDS.window, window);
+}
+
+function writeReply(pack: Pack, command: ReplyCommand | ResultCommand): void {
+  const { sequence, failure } = command;
+  pack.uint(command.number ?? 0);
+  pack.byte(command.final ? FINAL : 0);
+  pack.body(command.body);
+  if (sequence !== undefined) pack.uintField(FIELDS.sequence, sequence);
+  if (failure === undefined) return;
+  pack.textField(FIELDS.failureCode, failure.code);
+  pack.textField(FIELDS.failureMessage, failure.message.slice(0, MESSAGE_LIMIT));
+  if (failure.retryAfter !== undefined) pack.uintField(FIELDS.retryAfter, failure.retryAfter);
+}
+
+// Decoding
+
+/** Reads the commands for a broker; see the file's header for what is returned. */
+export function decodeForBroker(
+  frames: Frames,
+  deliver: (command: BrokerInput) => void,
+): string | undefined {
+  return decode(frames, readForBroker, deliver);
+}
+
+/** Reads the commands for a worker. */
+export function decodeForWorker(
+  frames: Frames,
+  deliver: (command: WorkerInput) => void,
+): string | undefined {
+  return decode(frames, readForWorker, deliver);
+}
+
+/** Reads the commands for a client. */
+export function decodeForClient(
+  frames: Frames,
+  deliver: (command: ClientInput) => void,
+): string | undefined {
+  return decode(frames, readForClient, deliver);
+}
+
+function decode<Input>(
+  frames: Frames,
+  read: (reader: Reader, type: number) => Input | undefined,
+  deliver: (command: Input) => void,
+): string | undefined {
+  if (frames.length > FRAME_LIMIT + 1) return 'too many frames';
+  if (frames[0]!.byteLength > HEADER_LIMIT) return 'the header is too large';
+  const reader = new Reader(frames);
+  let skipped = false;
+  for (let count = 0; reader.hasCommand; count++) {
+    if (count === COMMAND_LIMIT) return 'too many commands';
+    const type = reader.type();
+    if (reader.reason !== undefined) return reader.reason;
+    const command = read(reader, type);
+    if (command === undefined) {
+      if (isKnown(type)) return 'a command for another side';
+      skipped = true;
+      reader.passOver();
+    } else {
+      reader.skipFields();
+      if (reader.reason !== undefined) return reader.reason;
+      deliver(command);
+    }
+  }
+  if (skipped) return 'unknown command';
+  return reader.isComplete ? undefined : 'a further frame that nobody refers to';
+}
+
+function isKnown(type: number): boolean {
+  return type >= TYPES.hello && type <= TYPES.announce;
+}
