@@ -11,6 +11,11 @@ import type { Frames } from './machine.ts';
 export interface Outgoing {
   readonly frames: Frames;
   readonly bytes: number;
+  /**
+   * Of a dialect that packs: false while commands may be added until the end of the turn. A full one
+   * leaves at once, so that its receiver works on it while the next one is packed.
+   */
+  readonly isFull?: boolean;
 }
 
 export interface Codec<Port extends string, Input, Output = Input> {

@@ -81,6 +81,8 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
   #busy = false;
   #turnAt: Instant | undefined;
   #turnEnding = false;
+  /** While inputs are at hand: what may still grow waits for their end. */
+  #inTurn = false;
   #armedAt: Instant = Infinity;
   #disarm: (() => void) | undefined;
   readonly #closed: (() => void)[] = [];
@@ -152,9 +154,11 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
   #endTurn(): void {
     if (this.#turnEnding) return;
     this.#turnEnding = true;
+    this.#inTurn = true;
     this.#options.clock.atTurnEnd(() => {
       const dirty = this.#dirty;
       this.#dirty = new Map();
+      this.#inTurn = false;
       for (const [queue, open] of dirty) {
         this.#pump(open, queue);
         if (queue.postponed) queue.keep();
@@ -317,6 +321,7 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
     open.queues.set(to, queue);
     this.#dirty.set(queue, open);
     this.#endTurn();
+    if (message.isFull === true) this.#pump(open, queue);
     return true;
   }
 
@@ -331,6 +336,10 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
       const frames = queue.head;
       if (frames === undefined) break;
       if (queue.postponed && queue.retryAt > this.#now()) break;
+      if (this.#inTurn && queue.isGrowing) {
+        this.#dirty.set(queue, open);
+        break;
+      }
       queue.sending = true;
       let settled = false;
       let returned = false;

@@ -47,6 +47,12 @@ export class PeerQueue {
     return head?.kept ?? head?.message.frames;
   }
 
+  /** True if what is to be sent next may still grow before the end of the turn. */
+  get isGrowing(): boolean {
+    const head = this.#messages[this.#first];
+    return head !== undefined && head.kept === undefined && head.message.isFull === false;
+  }
+
   /** The message a packing dialect may still append to: the last one, unless it is being sent. */
   get open(): Outgoing | undefined {
     const last = this.#messages.at(-1);

@@ -58,19 +58,28 @@ describe('a pack', () => {
   });
 
   test('stays right while its buffer is replaced by larger ones', () => {
-    let open = encode(cancel(0));
-    for (let number = 1; number < 2000; number++) open = encode(cancel(number), open);
-    const { commands } = decode('broker', open.frames);
-    expect(commands).toEqual(Array.from({ length: 2000 }, (_, number) => cancel(number)));
+    const beats = Array.from({ length: 200 }, (_, beat) => {
+      const held = Array.from({ length: beat }, (__, number) => number * 1000);
+      return { type: 'heartbeat', dialect: 'express', beat, echo: 0, held } as const;
+    });
+    let open = encode(beats[0]!);
+    for (const beat of beats.slice(1)) open = encode(beat, open);
+    expect(decode('broker', open.frames).commands).toEqual(beats);
   });
 
-  test('is closed at 60 KiB', () => {
-    const first = encode(cancel(1));
+  const held = Array.from({ length: 5000 }, (_, number) => number);
+  const beat = { type: 'heartbeat', dialect: 'express', beat: 1, echo: 0, held } as const;
+
+  test.each([
+    ['60 KiB', 13, beat],
+    ['256 commands', 256, cancel(1)],
+  ])('is full with %s, and says so', (_what, commands, command) => {
+    const first = encode(command);
     let count = 1;
-    for (let open = first; open === first; count++) open = encode(cancel(1), first);
-    expect(first.bytes).toBeGreaterThanOrEqual(60 * 1024);
-    expect(first.bytes).toBeLessThan(61 * 1024);
-    expect(decode('broker', first.frames).commands).toHaveLength(count - 1);
+    while (first.isFull === false && encode(command, first) === first) count++;
+    expect(encode(command, first)).not.toBe(first);
+    expect(count).toBe(commands);
+    expect(decode('broker', first.frames).commands).toHaveLength(count);
   });
 
   test('is never added to a message of another dialect, nor those to it', () => {

@@ -251,9 +251,14 @@ describe('a handler', () => {
 });
 
 describe('closing', () => {
-  test('hands back what was on its way: nobody else has to ask twice', async () => {
-    const { broker, endpoint, client, worker } = await trio((request) => request.body);
-    const another = closing(new MajordomoWorker('service', (request) => request.body));
+  test('hands back what was on its way: that costs no attempt, and nobody has to ask twice', async () => {
+    const attempts = new Set<number>();
+    const echo = (request: WorkerRequest) => {
+      attempts.add(request.attempt);
+      return request.body;
+    };
+    const { broker, endpoint, client, worker } = await trio(echo);
+    const another = closing(new MajordomoWorker('service', echo));
     another.connect(endpoint);
     await another.ready();
     const replies = Array.from({ length: 500 }, (_, number) =>
@@ -262,6 +267,7 @@ describe('closing', () => {
     await worker.close();
     const texts = (await Promise.all(replies)).map((reply) => reply.text());
     expect(texts).toEqual(Array.from({ length: 500 }, (_, number) => String(number)));
-    expect(broker.status().events).toMatchObject({ requestRequeued: 0, deadLetter: 0 });
+    expect([...attempts]).toEqual([1]);
+    expect(broker.status().requests).toMatchObject({ accepted: 500, replied: 500 });
   });
 });

@@ -122,6 +122,32 @@ describe('sending', () => {
     expect(world.driver.counters.sent).toBe(2);
   });
 
+  test('of a pack happens at once when it is full, else at the end of the turn', () => {
+    const world = new PuppetWorld();
+    const socket = world.open('left');
+    world.send('left', 'peer', '+a', '+b');
+    expect(socket.sent).toEqual([]);
+    world.send('left', 'peer', '+c', '+d');
+    expect(socket.sent).toEqual(['peer: +a+b+c']);
+    world.send('left', 'peer', '+e');
+    world.clock.endTurn();
+    expect(socket.sent).toEqual(['peer: +a+b+c', 'peer: +d+e']);
+  });
+
+  test('of a pack that was begun while another one left waits for the end of its turn', () => {
+    const world = new PuppetWorld();
+    const socket = world.open('left');
+    socket.answer = () => undefined;
+    world.send('left', 'peer', '+a', '+b', '+c', '+d');
+    world.clock.endTurn();
+    expect(socket.sent).toEqual(['peer: +a+b+c']);
+    world.send('left', 'peer', '+e');
+    socket.settle('sent');
+    expect(socket.sent).toEqual(['peer: +a+b+c']);
+    world.clock.endTurn();
+    expect(socket.sent).toEqual(['peer: +a+b+c', 'peer: +d+e']);
+  });
+
   test('to a port that is not open is refused', () => {
     expect(new PuppetWorld().send('right', 'peer', 'a')).toEqual([false]);
   });

@@ -2,7 +2,7 @@
  * A driver with nothing real around it: a machine that does what the test says, sockets that answer
  * what the test says, and a clock that the test turns.
  */
-import type { Codec } from '../../src/core/codec.ts';
+import type { Codec, Outgoing } from '../../src/core/codec.ts';
 import { decodeText, encodeText } from '../../src/core/frames.ts';
 import type { Address, Frames, Instant, Machine, Outbox } from '../../src/core/machine.ts';
 import { Driver, type Store } from '../../src/transport/driver.ts';
@@ -143,6 +143,23 @@ export class FakeClock implements Clock {
   }
 }
 
+/** Texts that begin with `+` share a message, three at most. */
+class PuppetPack implements Outgoing {
+  readonly texts: string[] = [];
+
+  get frames(): Uint8Array[] {
+    return [encodeText(this.texts.join(''))];
+  }
+
+  get bytes(): number {
+    return this.texts.join('').length;
+  }
+
+  get isFull(): boolean {
+    return this.texts.length === 3;
+  }
+}
+
 /** One text, one frame; a message costs its bytes. Empty text is malformed. */
 export const plainCodec: Codec<Port, string> = {
   decode: (_port, frames, deliver) => {
@@ -151,7 +168,12 @@ export const plainCodec: Codec<Port, string> = {
     deliver(text);
     return undefined;
   },
-  encode: (_port, text) => ({ frames: [encodeText(text)], bytes: text.length }),
+  encode: (_port, text, open) => {
+    if (!text.startsWith('+')) return { frames: [encodeText(text)], bytes: text.length };
+    const pack = open instanceof PuppetPack && !open.isFull ? open : new PuppetPack();
+    pack.texts.push(text);
+    return pack;
+  },
 };
 
 export interface PuppetOptions {
