@@ -108,7 +108,7 @@ describe('the rules find', () => {
     ['src/testing/x.ts', "import { main } from '../cli/main.ts';"],
     ['src/index.ts', "export * from './cli/main.ts';"],
     ['src/index.ts', "export * from './testing/index.ts';"],
-    ['src/pirate/x.ts', "import { a } from '../core/frames.ts';"],
+    ['src/clone/x.ts', "import { a } from '../core/frames.ts';"],
     ['src/core/x.ts', "import '../../test/cli/commands.ts';"],
   ])('in %s: %s', (path, text) => {
     expect(importFaults(planted(path, text))).toHaveLength(1);

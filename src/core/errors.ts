@@ -15,11 +15,20 @@ export const REQUEST_ERROR_CODES = [
   'ERR_REPLY_TOO_LARGE',
   'ERR_REQUEST_EXPIRED',
   'ERR_REQUEST_TIMEOUT',
+  'ERR_SERVER_CLOSING',
   'ERR_STREAM_OVERFLOW',
   'ERR_WORKER_LOST',
 ] as const;
 
 export type RequestErrorCode = (typeof REQUEST_ERROR_CODES)[number];
+
+/** How a request ended without a reply, as it travels. */
+export interface Failure {
+  readonly code: RequestErrorCode;
+  readonly message: string;
+  /** Milliseconds after which another try may succeed, where that is known; not every wire carries it. */
+  readonly retryAfter?: number | undefined;
+}
 
 /** The stable codes. `docs/majordomo-reference.md` lists when each one is seen. */
 export type ErrorCode =
@@ -46,6 +55,7 @@ const RETRIABLE: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_QUEUE_FULL',
   'ERR_REQUEST_EXPIRED',
   'ERR_REQUEST_TIMEOUT',
+  'ERR_SERVER_CLOSING',
   'ERR_WORKER_LOST',
 ]);
 
@@ -83,12 +93,20 @@ export class BindError extends UnsinkableError {
 export class NotReadyError extends UnsinkableError {
   readonly endpoints: readonly string[];
 
-  /** @param timeout milliseconds that were waited */
-  constructor(endpoints: readonly string[], timeout: number) {
+  /**
+   * @param timeout milliseconds that were waited
+   * @param who should have answered, and in what protocol
+   */
+  constructor(
+    endpoints: readonly string[],
+    timeout: number,
+    who: readonly [role: string, protocol: string] = ['broker', 'MDP'],
+  ) {
+    const [role, protocol] = who;
     const message =
       endpoints.length === 0
         ? 'not connected: call connect(endpoint) before ready()'
-        : `no broker answers at ${endpoints.join(', ')} within ${timeout} ms: is one bound there, and does it speak MDP?`;
+        : `no ${role} answers at ${endpoints.join(', ')} within ${timeout} ms: is one bound there, and does it speak ${protocol}?`;
     super('ERR_NOT_READY', message);
     this.endpoints = endpoints;
   }
@@ -104,7 +122,7 @@ export class ClosedError extends UnsinkableError {
 /** A request ended without a reply. */
 export class RequestError extends UnsinkableError {
   declare readonly code: RequestErrorCode;
-  /** The service that was asked. */
+  /** The service that was asked; empty in a pattern without services. */
   readonly service: string;
   /** Milliseconds after which another try may succeed, where the broker said so. */
   readonly retryAfter: number | undefined;

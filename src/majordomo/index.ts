@@ -29,7 +29,7 @@ export type {
   WorkerOptions,
   WorkerProtocol,
 } from './options.ts';
-export { Payload, Reply } from './payload.ts';
+export { CodedPayload, Reply } from './payload.ts';
 export type { MapInputs } from './client/request-map.ts';
 export type { BroadcastEntry } from './client/waiters.ts';
 export {

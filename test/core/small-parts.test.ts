@@ -165,6 +165,7 @@ describe('errors', () => {
     ERR_TOO_MANY_SOCKETS: false,
     ERR_ATTEMPTS_EXHAUSTED: false,
     ERR_BROKER_CLOSING: true,
+    ERR_SERVER_CLOSING: true,
     ERR_CANCELLED: false,
     ERR_HANDLER_FAILED: false,
     ERR_NOT_SUPPORTED: false,

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { REQUEST_ERROR_CODES } from '../../src/core/errors.ts';
 import { decodeText, encodeText } from '../../src/core/frames.ts';
 import type { ServiceStatus } from '../../src/majordomo/broker/broker-events.ts';
-import { decodeFailure, encodeFailure } from '../../src/majordomo/wire/error-body.ts';
+import { decodeFailure, encodeFailure } from '../../src/core/error-body.ts';
 import { answerMmi, isReserved } from '../../src/majordomo/wire/mmi.ts';
 
 const MARKER = encodeText('\0UNSINKABLE-ERR1');

@@ -2,7 +2,7 @@
 import { isBroadcast } from '../../src/majordomo/broker/broadcast.ts';
 import type { BrokerMachine } from '../../src/majordomo/broker/broker-machine.ts';
 import type { Client } from '../../src/majordomo/broker/clients.ts';
-import { itemsOf } from '../../src/majordomo/broker/fair-queue.ts';
+import { itemsOf } from '../../src/core/fair-queue.ts';
 import type { PendingRequest } from '../../src/majordomo/broker/requests.ts';
 import { mayWork } from '../../src/majordomo/broker/sessions.ts';
 

@@ -1,7 +1,7 @@
 /** Express at the broker: replies in parts, broadcasts, and peers of other dialects. */
 import { describe, expect, test, vi } from 'vitest';
 import { sizeOf } from '../../src/core/frames.ts';
-import { encodeFailure } from '../../src/majordomo/wire/error-body.ts';
+import { encodeFailure } from '../../src/core/error-body.ts';
 import { ExpressBroker, NOTHING_LEFT } from './express-stories.ts';
 import { body } from './stories.ts';
 

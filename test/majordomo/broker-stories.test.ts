@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { encodeText } from '../../src/core/frames.ts';
 import type { BrokerInput } from '../../src/majordomo/wire/commands.ts';
-import { encodeFailure } from '../../src/majordomo/wire/error-body.ts';
+import { encodeFailure } from '../../src/core/error-body.ts';
 import { body, BrokerStory } from './stories.ts';
 
 function busyBroker(): BrokerStory {

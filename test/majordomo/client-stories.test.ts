@@ -1,6 +1,6 @@
 /** What a client does until a request has its one outcome, each told as a story. */
 import { describe, expect, test } from 'vitest';
-import { encodeFailure } from '../../src/majordomo/wire/error-body.ts';
+import { encodeFailure } from '../../src/core/error-body.ts';
 import { body, ClientStory } from './stories.ts';
 
 function connected(settings?: ConstructorParameters<typeof ClientStory>[0]): ClientStory {

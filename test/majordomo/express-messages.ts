@@ -1,13 +1,12 @@
 /** Random express commands for each side, and how they are packed. */
 import fc from 'fast-check';
 import type { Outgoing } from '../../src/core/codec.ts';
-import { REQUEST_ERROR_CODES } from '../../src/core/errors.ts';
+import { type Failure, REQUEST_ERROR_CODES } from '../../src/core/errors.ts';
 import type { Frames } from '../../src/core/machine.ts';
 import type {
   BrokerInput,
   ClientInput,
   Command,
-  Failure,
   WorkerInput,
 } from '../../src/majordomo/wire/commands.ts';
 import { encode } from '../../src/majordomo/wire/protocol.ts';

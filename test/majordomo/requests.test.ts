@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeText } from '../../src/core/frames.ts';
-import { itemsOf } from '../../src/majordomo/broker/fair-queue.ts';
+import { itemsOf } from '../../src/core/fair-queue.ts';
 import { ClientTable, type Client } from '../../src/majordomo/broker/clients.ts';
 import {
   RequestBook,

@@ -22,7 +22,7 @@ import type {
   WorkerInput,
   WorkerOutput,
 } from '../../src/majordomo/wire/commands.ts';
-import { decodeFailure } from '../../src/majordomo/wire/error-body.ts';
+import { decodeFailure } from '../../src/core/error-body.ts';
 import {
   WorkerMachine,
   type WorkerCall,

@@ -8,15 +8,22 @@ export type Sources = ReadonlyMap<string, string>;
 /** In the rooms of patterns all is pure but what the user holds. */
 const SHELLS = new Set(
   [
-    'index',
-    'broker/broker',
-    'client/client',
-    'client/part-stream',
-    'client/request-map',
-    'client/waiters',
-    'worker/worker',
-    'worker/worker-request',
-  ].map((name) => `src/majordomo/${name}.ts`),
+    'majordomo/index',
+    'majordomo/broker/broker',
+    'majordomo/client/client',
+    'majordomo/client/part-stream',
+    'majordomo/client/request-map',
+    'majordomo/client/waiters',
+    'majordomo/worker/worker',
+    'majordomo/worker/worker-request',
+    'pirate/index',
+    'pirate/client',
+    'pirate/queue',
+    'pirate/worker',
+    'freelance/index',
+    'freelance/client',
+    'freelance/server',
+  ].map((name) => `src/${name}.ts`),
 );
 
 /** What each room may import of others; of itself it may import all. */
@@ -24,12 +31,19 @@ const ROOMS: Readonly<Record<string, readonly RegExp[]>> = {
   core: [],
   transport: [/^src\/core\//],
   majordomo: [/^src\/core\//, /^src\/transport\//],
-  testing: [/^src\/core\//, /^src\/majordomo\//, /^src\/transport\/(driver|transport)\.ts$/],
-  cli: [/^src\/core\//, /^src\/majordomo\//, /^src\/testing\//],
+  pirate: [/^src\/core\//, /^src\/transport\//],
+  freelance: [/^src\/core\//, /^src\/transport\//],
+  testing: [
+    /^src\/core\//,
+    /^src\/(majordomo|pirate|freelance)\//,
+    /^src\/transport\/(driver|transport)\.ts$/,
+  ],
+  cli: [/^src\/core\//, /^src\/(majordomo|pirate|freelance)\//, /^src\/testing\//],
 };
 
 /** Rooms without packages and without node's own modules. */
-const WITHOUT_PACKAGES = new Set(['core', 'majordomo']);
+const PATTERNS = new Set(['majordomo', 'pirate', 'freelance']);
+const WITHOUT_PACKAGES = new Set(['core', ...PATTERNS]);
 
 /** A method may be called `await`; as a keyword it has, once formatted, no parenthesis close to it. */
 const IMPURE =
@@ -71,7 +85,7 @@ function roomFault(path: string, target: string): string | undefined {
   if (!target.startsWith('src/')) return 'it is not of the sources';
   if (from === '') return to === 'cli' || to === 'testing' ? 'nobody needs it' : undefined;
   if (isPure(path) && !isPure(target)) return 'a pure file imports pure files only';
-  if (from === 'testing' && to === 'majordomo' && !isPure(target)) return 'it is a shell';
+  if (from === 'testing' && PATTERNS.has(to) && !isPure(target)) return 'it is a shell';
   if (from === to) return undefined;
   const allowed = ROOMS[from];
   if (allowed === undefined) return `nobody said what ${from} may import`;

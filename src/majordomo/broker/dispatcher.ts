@@ -16,7 +16,7 @@ import type {
   HeartbeatCommand,
   ResultCommand,
 } from '../wire/commands.ts';
-import { decodeFailure } from '../wire/error-body.ts';
+import { decodeFailure } from '../../core/error-body.ts';
 import { isStreamed, type RequestEnds } from './request-ends.ts';
 import { clientOf, type PendingRequest, type RequestBook } from './requests.ts';
 import { mayWork, type Dispatch, type Session, type SessionTable } from './sessions.ts';

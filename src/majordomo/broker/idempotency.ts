@@ -5,9 +5,10 @@
  * that answer is kept, bounded by time and bytes, oldest first out. A request that ended otherwise
  * (cancelled, expired, its workers lost) leaves nothing: the next one under its key is a new start.
  */
+import type { Failure } from '../../core/errors.ts';
 import { keepFrames, sizeOf } from '../../core/frames.ts';
 import type { Instant } from '../../core/machine.ts';
-import type { Failure } from '../wire/commands.ts';
+
 import type { PendingRequest } from './requests.ts';
 import type { Outcome } from './voice.ts';
 

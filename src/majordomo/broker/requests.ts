@@ -21,7 +21,7 @@ import {
   remove,
   take,
   type FairQueue,
-} from './fair-queue.ts';
+} from '../../core/fair-queue.ts';
 import type { Dispatch } from './sessions.ts';
 
 /** How a request can leave the broker. */

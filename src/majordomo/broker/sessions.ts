@@ -20,7 +20,7 @@ import type { Address, Instant } from '../../core/machine.ts';
 import { NumberMap } from '../../core/number-map.ts';
 import { startBeats, type Beats, type UnderWay } from '../../core/reconciliation.ts';
 import type { Dialect, DispatchNumber, SessionId } from '../wire/commands.ts';
-import { IdleLine } from './idle-line.ts';
+import { IdleLine } from '../../core/idle-line.ts';
 import type { PendingRequest } from './requests.ts';
 
 /** One request in the hands of one worker. */

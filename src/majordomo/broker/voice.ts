@@ -3,11 +3,12 @@
  *
  * One place for what express and stock MDP say differently: a failure, and a large body.
  */
+import type { Failure } from '../../core/errors.ts';
 import { EMPTY_FRAME } from '../../core/frames.ts';
 import type { Address, Frames, Outbox } from '../../core/machine.ts';
 import { BROKER_EVENT_TYPES, type BrokerEvent, type EventCounts } from './broker-events.ts';
-import type { BrokerOutput, Failure } from '../wire/commands.ts';
-import { encodeFailure } from '../wire/error-body.ts';
+import type { BrokerOutput } from '../wire/commands.ts';
+import { encodeFailure } from '../../core/error-body.ts';
 import { announcedBytes } from '../wire/large.ts';
 import type { Waiter } from './requests.ts';
 

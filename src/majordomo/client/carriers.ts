@@ -15,7 +15,7 @@ import {
 } from './client-request.ts';
 import type { ClientInput, ClientOutput, ReplyCommand } from '../wire/commands.ts';
 import { ExpressLink, type ExpressPort } from './express-link.ts';
-import { LanePool, type Lane, type LanePort } from './lanes.ts';
+import { LanePool, type Lane, type LanePort } from '../../core/lanes.ts';
 import { Negotiation, type ProbePort } from '../negotiation.ts';
 
 export type ClientPort = ProbePort | ExpressPort | LanePort;

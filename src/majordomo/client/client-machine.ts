@@ -36,7 +36,7 @@ import {
   type ClientOutput,
   type ReplyCommand,
 } from '../wire/commands.ts';
-import { decodeFailure } from '../wire/error-body.ts';
+import { decodeFailure } from '../../core/error-body.ts';
 import { RequestLine } from './request-line.ts';
 
 export type {

@@ -1,9 +1,9 @@
 /** What a client machine is asked, what it tells, and what it keeps of each request. */
-import type { RequestErrorCode } from '../../core/errors.ts';
+import type { Failure, RequestErrorCode } from '../../core/errors.ts';
 import type { Frames, Instant } from '../../core/machine.ts';
 import type { BackoffSettings, Random } from '../../core/retry.ts';
-import type { Dialect, Failure, RequestNumber, StockDialect } from '../wire/commands.ts';
-import type { Lane } from './lanes.ts';
+import type { Dialect, RequestNumber, StockDialect } from '../wire/commands.ts';
+import type { Lane } from '../../core/lanes.ts';
 
 /** Chosen by the caller, unique among the requests not yet answered. */
 export type RequestId = number;

@@ -41,7 +41,7 @@ import { Reply } from '../payload.ts';
 import { clientCodec } from '../wire/protocol.ts';
 import { RequestMap, type Asked, type MapInputs } from './request-map.ts';
 import { checkService } from '../wire/service-name.ts';
-import { SignalWatch } from './signal-watch.ts';
+import { SignalWatch } from '../../transport/signal-watch.ts';
 import {
   BroadcastWaiter,
   ReplyWaiter,

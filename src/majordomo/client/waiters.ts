@@ -1,9 +1,9 @@
 /** Who waits for the outcome of a request, and makes of it what the user gets. */
-import { RequestError } from '../../core/errors.ts';
+import { type Failure, RequestError } from '../../core/errors.ts';
 import type { Frames } from '../../core/machine.ts';
 import type { BodyCodec } from '../wire/body-codec.ts';
 import type { ClientEvent } from './client-request.ts';
-import type { Failure } from '../wire/commands.ts';
+
 import type { PartStream } from './part-stream.ts';
 import { Reply } from '../payload.ts';
 

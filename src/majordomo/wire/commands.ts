@@ -6,7 +6,7 @@
  * back, `express-codec.ts` those of express. A machine passes `dialect` on, so that each peer is
  * answered in its own.
  */
-import type { RequestErrorCode } from '../../core/errors.ts';
+import type { Failure } from '../../core/errors.ts';
 import { keepFrames } from '../../core/frames.ts';
 import type { Address, Frames } from '../../core/machine.ts';
 
@@ -24,14 +24,6 @@ export type DispatchNumber = number;
 
 /** Express: 16 random bytes as latin1 that a peer keeps over reconnects, so that it can reattach. */
 export type SessionId = string;
-
-/** How a request ended without a reply. */
-export interface Failure {
-  readonly code: RequestErrorCode;
-  readonly message: string;
-  /** Milliseconds after which another try may succeed, where the broker knows. Express only. */
-  readonly retryAfter?: number | undefined;
-}
 
 /** Client to broker: do this. */
 export interface RequestCommand {

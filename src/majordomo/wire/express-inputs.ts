@@ -2,7 +2,7 @@
  * Reads one express command of each type. What is wrong with it, the reader notes: the command that
  * is returned then is not to be used.
  */
-import { REQUEST_ERROR_CODES, type RequestErrorCode } from '../../core/errors.ts';
+import { type Failure, REQUEST_ERROR_CODES, type RequestErrorCode } from '../../core/errors.ts';
 import type { Frames } from '../../core/machine.ts';
 import type {
   AnnounceCommand,
@@ -11,7 +11,6 @@ import type {
   CreditCommand,
   DisconnectCommand,
   DispatchCommand,
-  Failure,
   HeartbeatCommand,
   ReplyCommand,
   RequestCommand,

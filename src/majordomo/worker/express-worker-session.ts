@@ -9,6 +9,7 @@
  * what runs goes on. Results wait for WELCOME meanwhile, as a broker that was restarted may by now
  * have given their numbers to other requests.
  */
+import type { Failure } from '../../core/errors.ts';
 import {
   beaten,
   forgive,
@@ -23,7 +24,6 @@ import type { Frames, Instant } from '../../core/machine.ts';
 import { nextBeat, startBeats } from '../../core/reconciliation.ts';
 import { backoffDelay, type Random } from '../../core/retry.ts';
 import type {
-  Failure,
   HeartbeatCommand,
   SessionId,
   WelcomeCommand,

@@ -5,10 +5,11 @@
  * parts wait, bounded, for `credit`. The end waits for its parts. All wait while the link is being
  * re-established, and for a queue that is full.
  */
+import type { Failure } from '../../core/errors.ts';
 import { sizeOf } from '../../core/frames.ts';
 import type { Frames, Instant } from '../../core/machine.ts';
 import type { UnderWay } from '../../core/reconciliation.ts';
-import type { DispatchNumber, Failure, ResultCommand } from '../wire/commands.ts';
+import type { DispatchNumber, ResultCommand } from '../wire/commands.ts';
 import { announcedBytes } from '../wire/large.ts';
 import type { CancelReason, HandlerToken, WorkerOutbox } from './worker-events.ts';
 

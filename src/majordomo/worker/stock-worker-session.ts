@@ -9,6 +9,7 @@
  * It never says READY while a handler of an earlier session still runs: it would be given a second
  * request with the first still in its hands.
  */
+import type { Failure } from '../../core/errors.ts';
 import { sizeOf, keepFrames } from '../../core/frames.ts';
 import {
   beaten,
@@ -23,12 +24,11 @@ import { backoffDelay } from '../../core/retry.ts';
 import {
   hasPartials,
   type DispatchCommand,
-  type Failure,
   type StockDialect,
   type WorkerInput,
   type WorkerOutput,
 } from '../wire/commands.ts';
-import { encodeFailure } from '../wire/error-body.ts';
+import { encodeFailure } from '../../core/error-body.ts';
 import type {
   BrokerLossReason,
   HandlerToken,

@@ -1,8 +1,9 @@
 /** What a worker is asked and what it tells: the calls and events of its machine, and its settings. */
+import type { Failure } from '../../core/errors.ts';
 import type { HeartbeatSettings } from '../../core/heartbeat.ts';
 import type { Frames, Instant, Outbox } from '../../core/machine.ts';
 import type { Random } from '../../core/retry.ts';
-import type { Dialect, Failure, SessionId, WorkerOutput } from '../wire/commands.ts';
+import type { Dialect, SessionId, WorkerOutput } from '../wire/commands.ts';
 import type { ProbePort } from '../negotiation.ts';
 import type { WorkerProtocol } from '../options.ts';
 

@@ -6,10 +6,11 @@
  * session ends, handlers of the old one still run: whatever they leave free the new one may use, so
  * that never more run than the user wants.
  */
+import type { Failure } from '../../core/errors.ts';
 import { Deadlines } from '../../core/deadlines.ts';
 import { fingerprintOf } from '../../core/fingerprint.ts';
 import type { Address, Frames, Instant, Machine } from '../../core/machine.ts';
-import type { Failure, WorkerInput } from '../wire/commands.ts';
+import type { WorkerInput } from '../wire/commands.ts';
 import { ExpressWorkerSession } from './express-worker-session.ts';
 import { Negotiation } from '../negotiation.ts';
 import { StockWorkerSession } from './stock-worker-session.ts';

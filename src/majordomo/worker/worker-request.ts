@@ -3,7 +3,7 @@ import type { Frames, Instant } from '../../core/machine.ts';
 import type { Clock } from '../../transport/transport.ts';
 import type { BodyCodec } from '../wire/body-codec.ts';
 import { decodeHeaders, NO_HEADERS, type Headers } from '../wire/headers.ts';
-import { Payload } from '../payload.ts';
+import { CodedPayload } from '../payload.ts';
 import type { HandlerToken, WorkerEvent } from './worker-events.ts';
 
 type RequestEvent = Extract<WorkerEvent, { readonly type: 'request' }>;
@@ -22,7 +22,7 @@ let abort: (request: WorkerRequest, reason: unknown) => void;
 let written: (request: WorkerRequest) => void;
 let settle: (request: WorkerRequest) => void;
 
-export class WorkerRequest extends Payload {
+export class WorkerRequest extends CodedPayload {
   /**
    * How many workers the request was given to, this one included. Above 1, another may have begun
    * it. Brokers of stock MDP do not tell: 1.

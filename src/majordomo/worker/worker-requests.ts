@@ -4,15 +4,11 @@
  * One whose session ends, or that the broker gives up, becomes an orphan: its handler runs on and
  * takes up room, but what it returns is dropped. What comes in excess of the room is handed back.
  */
+import type { Failure } from '../../core/errors.ts';
 import type { Frames, Instant } from '../../core/machine.ts';
 import { NumberMap } from '../../core/number-map.ts';
 import { lostOnTheWay, type Beats } from '../../core/reconciliation.ts';
-import {
-  keepBody,
-  type DispatchCommand,
-  type DispatchNumber,
-  type Failure,
-} from '../wire/commands.ts';
+import { keepBody, type DispatchCommand, type DispatchNumber } from '../wire/commands.ts';
 import { ReplyWriter, type Running } from './reply-writer.ts';
 import type { CancelReason, HandlerToken, SessionHost, WorkerOutbox } from './worker-events.ts';
 

@@ -3,7 +3,7 @@
  * waits while another is served twice, and no queue outgrows its bound.
  */
 import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker/broker-machine.ts';
-import type { FairQueue } from '../../majordomo/broker/fair-queue.ts';
+import type { FairQueue } from '../../core/fair-queue.ts';
 import type { PendingRequest } from '../../majordomo/broker/requests.ts';
 import { requireThat } from '../violation.ts';
 

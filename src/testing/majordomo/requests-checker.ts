@@ -5,7 +5,7 @@
 import type { Instant } from '../../core/machine.ts';
 import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker/broker-machine.ts';
 import type { BrokerInput, DispatchCommand } from '../../majordomo/wire/commands.ts';
-import { itemsOf } from '../../majordomo/broker/fair-queue.ts';
+import { itemsOf } from '../../core/fair-queue.ts';
 import type { PendingRequest } from '../../majordomo/broker/requests.ts';
 import { requireThat, Violation } from '../violation.ts';
 import { ROUNDING } from './peer-view.ts';

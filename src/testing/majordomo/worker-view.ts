@@ -1,7 +1,8 @@
 /** A worker's session as its broker should see it: what it takes, what it was given, what came back. */
+import type { Failure } from '../../core/errors.ts';
 import type { Address, Instant } from '../../core/machine.ts';
 import type { BrokerSettings } from '../../majordomo/broker/broker-machine.ts';
-import type { Failure, ReadyCommand } from '../../majordomo/wire/commands.ts';
+import type { ReadyCommand } from '../../majordomo/wire/commands.ts';
 import type { PendingRequest } from '../../majordomo/broker/requests.ts';
 import { agreed, PeerView } from './peer-view.ts';
 

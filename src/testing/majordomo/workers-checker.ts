@@ -14,7 +14,7 @@ import type {
   ReadyCommand,
   ResultCommand,
 } from '../../majordomo/wire/commands.ts';
-import { decodeFailure } from '../../majordomo/wire/error-body.ts';
+import { decodeFailure } from '../../core/error-body.ts';
 import { isReserved } from '../../majordomo/wire/mmi.ts';
 import type { PendingRequest } from '../../majordomo/broker/requests.ts';
 import type { Session } from '../../majordomo/broker/sessions.ts';

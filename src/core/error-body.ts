@@ -3,10 +3,9 @@
  * JSON `{ code, message }`. Our client turns it into the typed error; to a stock client it is an
  * ordinary body.
  */
-import { REQUEST_ERROR_CODES, type RequestErrorCode } from '../../core/errors.ts';
-import { decodeStrictText, encodeText, equalBytes } from '../../core/frames.ts';
-import type { Frames } from '../../core/machine.ts';
-import type { Failure } from './commands.ts';
+import { REQUEST_ERROR_CODES, type Failure, type RequestErrorCode } from './errors.ts';
+import { decodeStrictText, encodeText, equalBytes } from './frames.ts';
+import type { Frames } from './machine.ts';
 
 /** 16 bytes: NUL, which no text body begins with, the name, and the format's version. */
 const MARKER = encodeText('\0UNSINKABLE-ERR1');

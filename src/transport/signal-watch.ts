@@ -2,7 +2,8 @@
  * Which requests a signal cancels: one listener for each signal, however many requests share it, as
  * Node warns of a leak beyond ten.
  */
-import type { RequestId } from './client-request.ts';
+/** Names a request of the caller. */
+type RequestId = number;
 
 interface Watched {
   readonly ids: Set<RequestId>;

@@ -8,7 +8,7 @@
  *
  * Plain data with functions, because it is part of a machine's state.
  */
-import type { Instant } from '../../core/machine.ts';
+import type { Instant } from './machine.ts';
 
 /** What a queued thing must say of itself. A smaller id was accepted earlier. */
 export interface Queued {

@@ -11,7 +11,7 @@ import {
   take,
   type FairQueue,
   type Queued,
-} from '../../src/majordomo/broker/fair-queue.ts';
+} from '../../src/core/fair-queue.ts';
 
 const AGEING = 1000;
 

@@ -1,7 +1,7 @@
 /** Who gets work next: the least loaded, then the one that has waited longest. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { IdleLine } from '../../src/majordomo/broker/idle-line.ts';
+import { IdleLine } from '../../src/core/idle-line.ts';
 
 function lineOf(loads: Readonly<Record<string, number>>): IdleLine<string> {
   const line = new IdleLine<string>();
