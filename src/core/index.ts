@@ -2,6 +2,7 @@
 export * from './body.ts';
 export * from './bounded-queue.ts';
 export * from './codec.ts';
+export * from './common-options.ts';
 export * from './deadlines.ts';
 export * from './error-body.ts';
 export * from './errors.ts';

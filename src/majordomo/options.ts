@@ -1,28 +1,22 @@
 /** Options of the Majordomo classes: what they mean, their defaults, and where those come from. */
-import { count, milliseconds, oneOf, such, type Rule, type Rules } from '../core/options.ts';
-import type { Logger } from '../core/logger.ts';
+import {
+  commonRules,
+  heartbeatRules,
+  MiB,
+  optionalCount,
+  optionalMilliseconds,
+  optionalSignal,
+  optionalTimeout,
+  type CommonOptions,
+  type HeartbeatOptions,
+} from '../core/common-options.ts';
+import { count, milliseconds, oneOf, such, type Rules } from '../core/options.ts';
 import { CODEC_NAMES, type CodecName } from './wire/body-codec.ts';
 import type { Dialect } from './wire/commands.ts';
 import type { Headers } from './wire/headers.ts';
 import { isName } from './wire/service-name.ts';
 
-/** Heartbeats: both sides of a link should agree on them, as neither RFC negotiates. */
-export interface HeartbeatOptions {
-  /** Milliseconds between two heartbeats. Default 1,000. */
-  readonly heartbeatInterval?: number | undefined;
-  /** Intervals of silence after which a peer counts as lost. Default 3 (7/MDP suggests 3 to 5). */
-  readonly heartbeatLiveness?: number | undefined;
-}
-
-/** What broker, worker and client have in common. */
-export interface CommonOptions {
-  /** Bound of each peer's outgoing queue in bytes. One larger message still passes. Default 64 MiB. */
-  readonly peerQueueBytes?: number | undefined;
-  /** How long `close()` waits for what is in flight, in milliseconds. Default 5,000. */
-  readonly drainTimeout?: number | undefined;
-  /** Receives what happens, in pino's shape. Default: silence. */
-  readonly logger?: Logger | undefined;
-}
+export type { CommonOptions, HeartbeatOptions } from '../core/common-options.ts';
 
 export interface BrokerOptions extends HeartbeatOptions, CommonOptions {
   /** Workers that one request may cost before it is a dead letter. Default 3. */
@@ -181,25 +175,6 @@ export interface MapOptions extends Omit<RequestOptions, 'idempotencyKey'> {
   readonly failures?: 'throw' | 'yield' | undefined;
 }
 
-const MiB = 1024 * 1024;
-
-const heartbeatRules = {
-  heartbeatInterval: milliseconds(1000),
-  heartbeatLiveness: count(3, 2),
-};
-
-const commonRules = {
-  peerQueueBytes: count(64 * MiB, 1024),
-  drainTimeout: milliseconds(5000, 0),
-  logger: such<Logger | undefined>(undefined, "a logger with pino's methods", isLogger),
-};
-
-const optionalMilliseconds: Rule<number | undefined> = such<number | undefined>(
-  undefined,
-  'milliseconds, 1 or more',
-  (value) => milliseconds(1).accepts(value),
-);
-
 export const brokerRules = {
   ...heartbeatRules,
   ...commonRules,
@@ -268,18 +243,10 @@ export const clientRules = {
 
 /** Left out, all of them are the client's or none: there is nothing to complete. */
 export const requestRules = {
-  timeout: such<number | undefined>(undefined, 'milliseconds, 1 or more, or Infinity', (value) =>
-    milliseconds(1, 1, true).accepts(value),
-  ),
+  timeout: optionalTimeout,
   attemptTimeout: optionalMilliseconds,
-  retries: such<number | undefined>(undefined, 'a whole number, 0 or more', (value) =>
-    count(0, 0).accepts(value),
-  ),
-  signal: such<AbortSignal | undefined>(
-    undefined,
-    'an AbortSignal',
-    (value) => value instanceof AbortSignal,
-  ),
+  retries: optionalCount,
+  signal: optionalSignal,
   codec: such<CodecName | undefined>(
     undefined,
     `one of ${CODEC_NAMES.map((name) => `'${name}'`).join(', ')}`,
@@ -320,10 +287,4 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 function isCodecName(value: unknown): value is CodecName {
   return (CODEC_NAMES as readonly unknown[]).includes(value);
-}
-
-function isLogger(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  const methods = value as Record<string, unknown>;
-  return ['debug', 'info', 'warn', 'error'].every((name) => typeof methods[name] === 'function');
 }

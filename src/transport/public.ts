@@ -12,6 +12,7 @@ export {
 } from '../core/errors.ts';
 export type { Logger } from '../core/logger.ts';
 export type { Address, Frames, Instant } from '../core/machine.ts';
+export { Payload } from '../core/payload.ts';
 export type { Random } from '../core/retry.ts';
 export type { Beacon, BeaconSession } from './beacon.ts';
 export { systemEnvironment, type Environment } from './environment.ts';
