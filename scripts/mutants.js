@@ -1,6 +1,6 @@
 // @ts-check
 // Plants each bug of test/mutants in a copy of the sources, and demands that the fault-injection
-// suite finds it. A kill counts only if the broken invariant is the one the patch names, and if the
+// suite of its folder's name finds it. A kill counts only if the broken invariant is the one the patch names, and if the
 // very plan that broke it passes on the clean code.
 import { spawnSync } from 'node:child_process';
 import {
@@ -22,9 +22,10 @@ import Table from 'cli-table3';
 import { applyPatch } from 'diff';
 import { suites, replay } from '../dist/testing/index.js';
 
-const HELP = `Usage: npm run mutants -- [NAME…] [--schedules N] [--seed S]
+const HELP = `Usage: npm run mutants -- [PATTERN | NAME…] [--schedules N] [--seed S]
 
 Plants the bugs of test/mutants one by one and reports which of them the suite finds.
+  PATTERN        only those of a folder, such as majordomo
   NAME           only these (default: all)
   --schedules N  how many schedules a bug may survive (default 5000)
   --seed S       the seed of the schedules (default 1)`;
@@ -49,10 +50,15 @@ if (values.help) {
   process.exit(0);
 }
 
-const names = readdirSync(folder)
+/** As `pattern/name`. */
+const names = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.patch'))
-  .map((file) => basename(file, '.patch'))
-  .filter((name) => positionals.length === 0 || positionals.includes(name));
+  .map((file) => file.slice(0, -'.patch'.length))
+  .filter((name) => {
+    const wanted = [name, dirname(name), basename(name)];
+    return positionals.length === 0 || wanted.some((word) => positionals.includes(word));
+  })
+  .toSorted();
 if (names.length === 0) {
   console.error(`error ERR_USAGE: no such mutant; there are the files of test/mutants`);
   process.exit(2);
@@ -95,7 +101,7 @@ function hunt(name) {
   const sandbox = mkdtempSync(join(tmpdir(), 'unsinkable-mutant-'));
   try {
     plant(sandbox, rest.join('\n\n'), name);
-    const report = run(sandbox);
+    const report = run(sandbox, dirname(name));
     const { repro, schedules } = report;
     if (repro === undefined)
       return { name, verdict: 'SURVIVED', schedules, invariant: expected.join('; ') };
@@ -144,15 +150,17 @@ function plant(sandbox, patch, name) {
 }
 
 /**
- * Runs the suite in the copy and returns its report.
+ * Runs a suite in the copy and returns its report.
  * @param {string} sandbox
+ * @param {string} suite
  * @returns {{ schedules: number, repro?: { suite: string, plan: unknown, invariant: string } }}
  */
-function run(sandbox) {
+function run(sandbox, suite) {
   const { schedules, seed } = values;
   const args = [
     'dist/cli/main.js',
     'chaos',
+    suite,
     '--schedules',
     schedules,
     '--seed',
@@ -162,11 +170,7 @@ function run(sandbox) {
   ];
   const done = spawnSync(process.execPath, args, { cwd: sandbox, encoding: 'utf8' });
   try {
-    const reports = JSON.parse(readFileSync(join(sandbox, 'report.json'), 'utf8'));
-    return (
-      reports.find((/** @type {{ repro?: object }} */ { repro }) => repro !== undefined) ??
-      reports[0]
-    );
+    return JSON.parse(readFileSync(join(sandbox, 'report.json'), 'utf8'))[0];
   } catch {
     throw new Error(`the suite did not run: ${done.stderr}`);
   }

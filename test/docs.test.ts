@@ -181,11 +181,12 @@ describe('docs/majordomo.md', () => {
     const rows = tableUnder(page, 'Guarantees', false);
     expect(rows.length).toBeGreaterThan(10);
     const invariants = invariantsInDocs();
-    for (const [, checked, mutants, tests] of rows) {
+    for (const [, checked, planted, tests] of rows) {
       const names = quoted(checked!, /`([^`]+)`/g);
       expect(invariants).toEqual(expect.arrayContaining(names));
-      const unrelated = quoted(mutants!, /`([^`]+)`/g).filter(
-        (mutant) => !caughtBy(mutant).some((name) => names.includes(name)),
+      const unrelated = quoted(planted!, /`([^`]+)`/g).filter(
+        (mutant) =>
+          !caughtBy(`test/mutants/majordomo/${mutant}.patch`).some((name) => names.includes(name)),
       );
       expect(unrelated).toEqual([]);
       const missing = quoted(tests!, /`([^`]+)`/g).filter((file) => !existsSync(file));
@@ -214,8 +215,11 @@ describe('docs/fault-injection.md', () => {
     );
     const listed = invariantsInDocs();
     expect(listed).toEqual([...new Set(inCode)].toSorted());
-    const mutants = readdirSync('test/mutants').map((file) => basename(file, '.patch'));
-    expect(mutants.flatMap(caughtBy).filter((name) => !listed.includes(name))).toEqual([]);
+    expect(
+      mutants()
+        .flatMap(caughtBy)
+        .filter((name) => !listed.includes(name)),
+    ).toEqual([]);
   });
 });
 
@@ -349,8 +353,9 @@ async function complaintAboutChaos(args: readonly string[]): Promise<string | un
 
 async function complaintAboutMutants(args: readonly string[]): Promise<string | undefined> {
   const { stdout } = await promisify(execFile)(process.execPath, ['scripts/mutants.js', '--help']);
-  const patch = `test/mutants/${args[0]}.patch`;
-  return existsSync(patch) ? unknownOption(args, stdout) : `there is no ${patch}`;
+  const name = `${args[0]}.patch`;
+  const isThere = mutants().some((file) => basename(file) === name);
+  return isThere ? unknownOption(args, stdout) : `there is no ${name} in test/mutants`;
 }
 
 function unknownOption(words: readonly string[], help: string): string | undefined {
@@ -407,9 +412,16 @@ function quoted(text: string, pattern: RegExp): string[] {
   return [...new Set([...text.matchAll(pattern)].map((match) => match[1]!))];
 }
 
+/** The patches of planted bugs. */
+function mutants(): string[] {
+  return readdirSync('test/mutants', { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.patch'))
+    .map((file) => `test/mutants/${file}`);
+}
+
 /** The invariants that may catch a mutant, by the first line of its patch. */
 function caughtBy(mutant: string): string[] {
-  const [first = ''] = readFileSync(`test/mutants/${mutant}.patch`, 'utf8').split('\n');
+  const [first = ''] = readFileSync(mutant, 'utf8').split('\n');
   return first.replace('Caught by: ', '').split('; ');
 }
 

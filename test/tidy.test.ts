@@ -54,7 +54,9 @@ describe('the sources', () => {
 
 describe('each mutant', () => {
   const invariants = [...SOURCES].filter(([path]) => path.startsWith('src/testing/'));
-  const names = readdirSync(MUTANTS).filter((name) => name.endsWith('.patch'));
+  const names = readdirSync(MUTANTS, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.patch'),
+  );
 
   /** Why a mutant is of no use, or undefined. */
   function faultOf(mutant: string): string | undefined {
