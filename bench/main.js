@@ -5,8 +5,10 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import * as failover from './benchmarks/failover.js';
+import * as freelance from './benchmarks/freelance.js';
 import * as idle from './benchmarks/idle.js';
 import * as largeBody from './benchmarks/large-body.js';
+import * as pirate from './benchmarks/pirate.js';
 import * as requestReply from './benchmarks/request-reply.js';
 import { checkName, whole } from './harness/arguments.js';
 import { Fleet } from './harness/fleet.js';
@@ -19,6 +21,8 @@ const BENCHMARKS = {
   'large-body': largeBody,
   failover,
   idle,
+  pirate,
+  freelance,
 };
 const RESULTS = fileURLToPath(new URL('results', import.meta.url));
 

@@ -1,2 +1,4 @@
 /** The whole public API. Each pattern also has an entry of its own, such as `unsinkable/majordomo`. */
+export * from './freelance/index.ts';
 export * from './majordomo/index.ts';
+export * from './pirate/index.ts';

@@ -8,7 +8,9 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { UnsinkableError, type ErrorCode } from '../src/index.ts';
+import { REQUEST_ERROR_CODES } from '../src/core/errors.ts';
 import type { Rule } from '../src/core/options.ts';
+import * as freelance from '../src/freelance/options.ts';
 import { MajordomoBroker } from '../src/majordomo/broker/broker.ts';
 import {
   brokerRules,
@@ -17,7 +19,10 @@ import {
   requestRules,
   workerRules,
 } from '../src/majordomo/options.ts';
-import { FAULT_KINDS } from '../src/testing/majordomo/plan.ts';
+import * as pirate from '../src/pirate/options.ts';
+import { FAULT_KINDS as FREELANCE_FAULTS } from '../src/testing/freelance/plan.ts';
+import { FAULT_KINDS as MAJORDOMO_FAULTS } from '../src/testing/majordomo/plan.ts';
+import { FAULT_KINDS as PIRATE_FAULTS } from '../src/testing/pirate/plan.ts';
 import { endAll, freshFolder, run, start } from './cli/commands.ts';
 
 const PAGES = [
@@ -37,6 +42,54 @@ interface Block {
   readonly kind: string;
   readonly text: string;
 }
+
+/** What the `js setting` blocks of a page find around them. */
+interface Setting {
+  readonly begin: string;
+  /** To be closed in this order. */
+  readonly roles: string;
+}
+
+const MAJORDOMO_SETTING: Setting = {
+  begin: `
+const { MajordomoBroker, MajordomoClient, MajordomoWorker, RequestError } = unsinkable;
+const broker = new MajordomoBroker();
+const endpoint = await broker.bind('tcp://127.0.0.1:*');
+const upper = new MajordomoWorker('upper', (request) => request.text().toUpperCase());
+upper.connect(endpoint);
+await upper.ready();
+const client = new MajordomoClient();
+client.connect(endpoint);`,
+  roles: '[client, upper, broker]',
+};
+
+/** Those of pages that are not about Majordomo. */
+const SETTINGS: Readonly<Record<string, Setting>> = {
+  'docs/pirate.md': {
+    begin: `
+const { LazyPirateClient, ParanoidPirateQueue, ParanoidPirateWorker } = unsinkable;
+const queue = new ParanoidPirateQueue();
+const frontend = await queue.bindFrontend('tcp://127.0.0.1:*');
+const backend = await queue.bindBackend('tcp://127.0.0.1:*');
+const worker = new ParanoidPirateWorker((request) => request.text().toUpperCase());
+worker.connect(backend);
+await worker.ready();
+const client = new LazyPirateClient();
+client.connect(frontend);`,
+    roles: '[client, worker, queue]',
+  },
+  'docs/freelance.md': {
+    begin: `
+const { FreelanceClient, FreelanceServer } = unsinkable;
+const handler = (request) => request.text().toUpperCase();
+const servers = [new FreelanceServer(handler), new FreelanceServer(handler)];
+const first = await servers[0].bind('tcp://127.0.0.1:*');
+const second = await servers[1].bind('tcp://127.0.0.1:*');
+const client = new FreelanceClient();
+client.connect([first, second]);`,
+    roles: '[client, ...servers]',
+  },
+};
 
 const blocks = PAGES.flatMap(blocksOf);
 const sh = blocks.filter(({ kind }) => kind === 'sh');
@@ -64,7 +117,7 @@ describe('code blocks', () => {
     '%s runs',
     async (name, block) => {
       const file = join(programs, `${name.replaceAll(/\W+/g, '-')}.js`);
-      const text = block.kind === 'js setting' ? inSetting(block.text) : block.text;
+      const text = block.kind === 'js setting' ? inSetting(block) : block.text;
       writeFileSync(file, withFreeEndpoints(text, name));
       const next = blocks[blocks.indexOf(block) + 1];
       const { stdout } = await runProgram(file);
@@ -95,9 +148,14 @@ describe('examples', () => {
     'codecs.js': /^\{ greeting: 'hello, Ada', to: 'en' \}\n.* \[ 2, 4, 6 \] \}\n$/,
     'deadlines.js':
       /^a ticket, then a report, then another report\n(?=[^]*at most a second\n[^]*for long\n)(?=[^]*TIMEOUT\n[^]*CANCELLED\n)([^]*the handler stopped\n){2}/,
+    'freelance.js':
+      /^hello from the first\nhello from the second\n\(late: .*\)\nhello from the third\n$/,
     'hello.js': /^HELLO\n$/,
     'idempotency.js': /^receipt 1 .*\nthree replies, all the same: true\nreceipt 2 .*\n$/,
+    'lazy-pirate.js': /^try 2\nHELLO\n$/,
     'map.js': /^the sum of 100 squares is 338350\n$/,
+    'pirate.js':
+      /^a worker was lost with a request in its hands\n100 of 100 replies, 1 asked again\n$/,
     'shutdown.js': /^(the (old|new) worker answered \d+\n){2}100 of 100 replies\n$/,
     'streaming.js': /^3 \n2 \n1 \nlift-off \(the end\)\n4 frames in one reply\n$/,
   };
@@ -122,28 +180,14 @@ describe('docs/majordomo-reference.md', () => {
     ['Request options', requestRules],
     ['Map options', without(mapRules, requestRules)],
   ])('%s are the rules', (heading, rules) => {
-    const rows = tableUnder(page, heading).map(([name, byDefault, accepts]) => [
-      name,
-      byDefault,
-      accepts,
-    ]);
-    const expected = Object.entries<Rule<unknown>>(rules).map(([name, rule]) => [
-      name,
-      shownDefault(name, rule.default),
-      rule.expected,
-    ]);
-    expect(rows).toEqual(expected);
+    expect(optionsUnder(page, heading)).toEqual(optionsOf(rules));
   });
 
   test('lists every error, and whether it is retriable', () => {
     const codes = quoted(readFileSync('src/core/errors.ts', 'utf8'), /'(ERR_[A-Z_]+)'/g);
-    const expected = codes.map((code) => {
-      const { retriable } = new UnsinkableError(code as ErrorCode, '');
-      return [code, retriable ? 'yes' : 'no'];
-    });
     const rows = tableUnder(page, 'Errors').map(([code, , retriable]) => [code, retriable]);
     expect(rows).toHaveLength(codes.length);
-    expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(expected));
+    expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(codes.map(withRetriable)));
   });
 
   test('lists every event and every reason', async () => {
@@ -195,31 +239,144 @@ describe('docs/majordomo.md', () => {
   });
 });
 
+describe('docs/architecture.md', () => {
+  const page = readFileSync('docs/architecture.md', 'utf8');
+
+  test.each([
+    ["Majordomo's files", 'majordomo'],
+    ["The Pirates' files", 'pirate'],
+    ["Freelance's files", 'freelance'],
+  ])('%s are all that there are', (heading, room) => {
+    const named = quoted(tableUnder(page, heading, false).join(), /`([\w-]+\.ts)`/g);
+    const files = readdirSync(`src/${room}`, { recursive: true, encoding: 'utf8' });
+    const names = new Set(
+      files.filter((file) => file.endsWith('.ts')).map((file) => basename(file)),
+    );
+    expect(named.toSorted()).toEqual([...names].toSorted());
+  });
+
+  test('the parts of core are there', () => {
+    const named = quoted(tableUnder(page, 'Core', false).join(), /`([\w-]+\.ts)`/g);
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter((file) => !existsSync(`src/core/${file}`))).toEqual([]);
+  });
+});
+
+test.each(['majordomo', 'pirate', 'freelance'])(
+  'the table of patterns leads to docs/%s.md, and back',
+  (pattern) => {
+    const rows = tableUnder(readFileSync('README.md', 'utf8'), 'Which pattern', false);
+    expect(rows.join()).toContain(`(docs/${pattern}.md)`);
+    expect(readFileSync(`docs/${pattern}.md`, 'utf8')).toContain('(../README.md#which-pattern)');
+  },
+);
+
+describe('docs/pirate.md', () => {
+  const page = readFileSync('docs/pirate.md', 'utf8');
+  const queueEvents = readFileSync('src/pirate/queue-events.ts', 'utf8');
+  const workerEvents = readFileSync('src/pirate/worker-events.ts', 'utf8');
+  const client = readFileSync('src/pirate/client-machine.ts', 'utf8');
+
+  test.each([
+    ['Queue options', pirate.paranoidQueueRules],
+    ['Worker options', pirate.paranoidWorkerRules],
+    ['Client options', pirate.clientRules],
+    ['Request options', pirate.requestRules],
+  ])('%s are the rules', (heading, rules) => {
+    expect(optionsUnder(page, heading)).toEqual(optionsOf(rules));
+  });
+
+  test('lists every event and every reason', () => {
+    expect(namesUnder(page, 'Queue events')).toEqual(eventsOf(queueEvents, 'QueueEvent'));
+    expect(namesUnder(page, 'Worker events')).toEqual(eventsOf(workerEvents, 'WorkerEvent'));
+    expect(namesUnder(page, 'Client events')).toEqual(eventsOf(client, 'ClientEvent'));
+    expect(reasonsMissing(page, [queueEvents, workerEvents])).toEqual([]);
+  });
+
+  test('names every field of a status', () => {
+    expect(fieldsMissing(page, 'Status', queueEvents, 'QueueStatus')).toEqual([]);
+  });
+
+  test('lists every way in which a request can fail, and whether it is retriable', () => {
+    const files = ['src/core/request-lives.ts', 'src/transport/handling.ts', ...sources('pirate')];
+    expect(failuresUnder(page)).toEqual(failuresIn(files));
+  });
+
+  test('names checks and tests that there are', () => {
+    expect(evidenceMissing(page, 'pirate')).toEqual([]);
+  });
+});
+
+describe('docs/freelance.md', () => {
+  const page = readFileSync('docs/freelance.md', 'utf8');
+  const serverEvents = readFileSync('src/freelance/server-events.ts', 'utf8');
+  const client = readFileSync('src/freelance/client-request.ts', 'utf8');
+  const servers = readFileSync('src/freelance/servers.ts', 'utf8');
+
+  test.each([
+    ['Server options', freelance.serverRules],
+    ['Client options', freelance.clientRules],
+    ['Request options', freelance.requestRules],
+  ])('%s are the rules', (heading, rules) => {
+    expect(optionsUnder(page, heading)).toEqual(optionsOf(rules));
+  });
+
+  test('lists every event and every reason', () => {
+    const ofServer = eventsOf(serverEvents, 'FreelanceServerEvent');
+    expect(namesUnder(page, 'Server events')).toEqual(ofServer);
+    const ofClient = [...eventsOf(client, 'ClientEvent'), ...eventsOf(servers, 'ServerEvent')];
+    expect(namesUnder(page, 'Client events')).toEqual(ofClient.toSorted());
+    expect(reasonsMissing(page, [serverEvents, client, servers])).toEqual([]);
+  });
+
+  test('names every field of a status', () => {
+    expect(fieldsMissing(page, 'Status', serverEvents, 'FreelanceServerStatus')).toEqual([]);
+    expect(fieldsMissing(page, 'Server health', servers, 'ServerHealth')).toEqual([]);
+  });
+
+  test('lists every way in which a request can fail, and whether it is retriable', () => {
+    const files = ['src/transport/handling.ts', ...sources('freelance')];
+    expect(failuresUnder(page)).toEqual(failuresIn(files));
+  });
+
+  test('names checks and tests that there are', () => {
+    expect(evidenceMissing(page, 'freelance')).toEqual([]);
+  });
+});
+
 describe('docs/fault-injection.md', () => {
   const page = readFileSync('docs/fault-injection.md', 'utf8');
 
   test('lists every kind of fault', () => {
-    expect(namesUnder(page, 'Faults')).toEqual(FAULT_KINDS.toSorted());
+    const kinds = new Set([...MAJORDOMO_FAULTS, ...PIRATE_FAULTS, ...FREELANCE_FAULTS]);
+    expect(namesUnder(page, 'Faults')).toEqual([...kinds].toSorted());
   });
 
-  test('lists every invariant, and those that mutants name', () => {
-    const files = [
-      'watched-machine.ts',
-      ...readdirSync('src/testing/majordomo').map((file) => `majordomo/${file}`),
-    ];
-    const inCode = files.flatMap((file) =>
-      quoted(
-        readFileSync(`src/testing/${file}`, 'utf8'),
-        /(?:Violation\(\s*|,\s*)'([A-Za-z ]+)',\s*(?=\(\) =>|`)/g,
-      ),
-    );
+  /** What every run checks, whatever its suite. */
+  const everywhere = invariantsIn(
+    ['watched-machine', 'book-checker', 'scenario'].map((name) => `${name}.ts`),
+  );
+  const bySuite = Object.keys(INVARIANT_TABLES).map((suite) => ({
+    suite,
+    names: invariantsIn(readdirSync(`src/testing/${suite}`).map((file) => `${suite}/${file}`)),
+  }));
+  const inSeveral = (name: string): boolean =>
+    everywhere.includes(name) || bySuite.filter(({ names }) => names.includes(name)).length > 1;
+
+  test('lists every invariant of several suites', () => {
+    const names = new Set([...everywhere, ...bySuite.flatMap((suite) => suite.names)]);
+    expect(namesUnder(page, SHARED_INVARIANTS)).toEqual([...names].filter(inSeveral).toSorted());
+  });
+
+  test.each(bySuite)('lists every invariant of $suite alone', ({ suite, names }) => {
+    const own = names.filter((name) => !inSeveral(name));
+    expect(namesUnder(page, INVARIANT_TABLES[suite]!)).toEqual(own.toSorted());
+  });
+
+  test('lists the invariants that mutants name', () => {
     const listed = invariantsInDocs();
-    expect(listed).toEqual([...new Set(inCode)].toSorted());
-    expect(
-      mutants()
-        .flatMap(caughtBy)
-        .filter((name) => !listed.includes(name)),
-    ).toEqual([]);
+    const named = mutants().flatMap(caughtBy);
+    expect(named.filter((name) => !listed.includes(name))).toEqual([]);
   });
 });
 
@@ -264,23 +421,17 @@ function nameOf({ page, line }: Block): string {
 }
 
 /** What stands before and after a `js setting` block, whose imports go to the top. */
-function inSetting(text: string): string {
+function inSetting({ page, text }: Block): string {
   const lines = text.split('\n');
+  const { begin, roles } = SETTINGS[page] ?? MAJORDOMO_SETTING;
   return `
 ${lines.filter(isImport).join('\n')}
 import * as unsinkable from 'unsinkable';
-const { MajordomoBroker, MajordomoClient, MajordomoWorker, RequestError } = unsinkable;
-const broker = new MajordomoBroker();
-const endpoint = await broker.bind('tcp://127.0.0.1:*');
-const upper = new MajordomoWorker('upper', (request) => request.text().toUpperCase());
-upper.connect(endpoint);
-await upper.ready();
-const client = new MajordomoClient();
-client.connect(endpoint);
+${begin}
 {
 ${lines.filter((line) => !isImport(line)).join('\n')}
 }
-for (const role of [client, upper, broker]) await role.close();
+for (const role of ${roles}) await role.close();
 `;
 }
 
@@ -326,6 +477,15 @@ async function complaintAbout(words: readonly string[], name: string): Promise<s
   return `${line}: this test does not know its arguments`;
 }
 
+/** The commands that run until they are stopped. */
+const SERVING: ReadonlySet<string | undefined> = new Set([
+  'broker',
+  'worker',
+  'pirate-queue',
+  'pirate-worker',
+  'freelance-server',
+]);
+
 /** Runs a command line of the package; what serves is awaited and left running. */
 async function complaintAboutUnsinkable(
   args: readonly string[],
@@ -333,8 +493,8 @@ async function complaintAboutUnsinkable(
 ): Promise<string | undefined> {
   const command = args.map((word) => withFreeEndpoints(word, name));
   const [role] = command;
-  if (role === 'broker' || role === 'worker') {
-    await start(command).stdout(new RegExp(`^ready ${role} \\S+\n`));
+  if (SERVING.has(role)) {
+    await start(command).stdout(new RegExp(`^ready ${role} .+\n`));
     return;
   }
   const { code, stderr } = await run(command);
@@ -380,14 +540,100 @@ function tableUnder(page: string, heading: string, bare = true): string[][] {
   return bare ? cells.map((row) => row.map((cell) => cell.replace(/^`([^`]*)`$/, '$1'))) : cells;
 }
 
+/** The name, default and range of each option in a table. */
+function optionsUnder(page: string, heading: string): string[][] {
+  return tableUnder(page, heading).map((row) => row.slice(0, 3));
+}
+
+/** The same of the rules. */
+function optionsOf(rules: object): string[][] {
+  return Object.entries<Rule<unknown>>(rules as Record<string, Rule<unknown>>).map(
+    ([name, rule]) => [name, shownDefault(name, rule.default), rule.expected],
+  );
+}
+
+/** The codes in a table of errors, and what it says of trying again. */
+function failuresUnder(page: string): Record<string, string> {
+  const rows = tableUnder(page, 'Errors').map(([code, retriable]) => [code, retriable]);
+  return Object.fromEntries(rows);
+}
+
+/** The codes with which requests end in these files. */
+function failuresIn(files: readonly string[]): Record<string, string> {
+  const known: readonly string[] = REQUEST_ERROR_CODES;
+  const named = files.flatMap((file) => quoted(readFileSync(file, 'utf8'), /'(ERR_[A-Z_]+)'/g));
+  return Object.fromEntries(named.filter((code) => known.includes(code)).map(withRetriable));
+}
+
+function withRetriable(code: string): [code: string, retriable: string] {
+  return [code, new UnsinkableError(code as ErrorCode, '').retriable ? 'yes' : 'no'];
+}
+
+/** The reasons in these sources that a page does not name. */
+function reasonsMissing(page: string, files: readonly string[]): string[] {
+  const reasons = files.flatMap(reasonsOf);
+  expect(reasons.length).toBeGreaterThan(5);
+  return reasons.filter((reason) => !page.includes(`\`${reason}\``));
+}
+
+/** The fields of a declared interface that a table does not name. */
+function fieldsMissing(page: string, heading: string, source: string, declared: string): string[] {
+  const [, declaration = ''] = source.split(`export interface ${declared} {`);
+  const fields = quoted(declaration.split('\n}')[0]!, /readonly (\w+):/g);
+  expect(fields.length).toBeGreaterThan(3);
+  const named = quoted(JSON.stringify(tableUnder(page, heading, false)), /`(\w+)`/g);
+  return fields.filter((field) => !named.includes(field));
+}
+
+/** What guarantees rest on and is not there: invariants of this pattern's checkers, mutants, tests. */
+function evidenceMissing(page: string, pattern: string): string[] {
+  const rows = tableUnder(page, 'Guarantees', false);
+  expect(rows.length).toBeGreaterThan(10);
+  const folders = ['src/testing', `src/testing/${pattern}`];
+  const files = folders.flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)));
+  const code = files
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => readFileSync(file, 'utf8'));
+  return rows.flatMap((row) => {
+    const [checked = [], planted = [], tests = []] = row
+      .slice(1)
+      .map((cell) => quoted(cell, /`([^`]+)`/g));
+    const patches = planted.map((mutant) => `test/mutants/${pattern}/${mutant}.patch`);
+    return [
+      ...checked.filter((invariant) => !code.some((text) => text.includes(`'${invariant}'`))),
+      ...patches.filter((file) => !caughtBy(file).some((name) => checked.includes(name))),
+      ...tests.filter((file) => !existsSync(file)),
+    ];
+  });
+}
+
 function namesUnder(page: string, heading: string): string[] {
   return tableUnder(page, heading)
     .map(([name]) => name!)
     .toSorted();
 }
 
+/** Under which headings of docs/fault-injection.md invariants stand: of several suites, and of one. */
+const SHARED_INVARIANTS = 'In several suites';
+const INVARIANT_TABLES: Readonly<Record<string, string>> = {
+  majordomo: 'In Majordomo alone',
+  pirate: 'In the Pirates alone',
+  freelance: 'In Freelance alone',
+};
+
 function invariantsInDocs(): string[] {
-  return namesUnder(readFileSync('docs/fault-injection.md', 'utf8'), 'Invariants');
+  const page = readFileSync('docs/fault-injection.md', 'utf8');
+  const headings = [SHARED_INVARIANTS, ...Object.values(INVARIANT_TABLES)];
+  return headings.flatMap((heading) => namesUnder(page, heading));
+}
+
+/** The invariants that these files of src/testing check. */
+function invariantsIn(files: readonly string[]): string[] {
+  const pattern = /(?:Violation\(\s*|,\s*)'([A-Za-z -]+)',\s*(?=\(\) =>|`)/g;
+  const found = files.flatMap((file) =>
+    quoted(readFileSync(`src/testing/${file}`, 'utf8'), pattern),
+  );
+  return [...new Set(found)];
 }
 
 /** The rules that are not among `others`. */
@@ -425,15 +671,19 @@ function caughtBy(mutant: string): string[] {
   return first.replace('Caught by: ', '').split('; ');
 }
 
+function sources(room: string): string[] {
+  return readdirSync(`src/${room}`).map((file) => `src/${room}/${file}`);
+}
+
 function eventsOf(source: string, union: string): string[] {
   const [, declaration = ''] = source.split(`export type ${union} =`);
   return quoted(declaration.split('};\n')[0]!, /type: '(\w+)'/g).toSorted();
 }
 
-/** The words of all unions whose name ends in Reason or Refusal. */
+/** The words of all unions whose name ends in Reason, Refusal or Loss. */
 function reasonsOf(source: string): string[] {
-  const unions = source.matchAll(/export type \w+(?:Reason|Refusal) =([^;]*);/g);
-  return [...unions].flatMap(([, union]) => quoted(union!, /\| '(\w+)'/g));
+  const unions = source.matchAll(/export type \w+(?:Reason|Refusal|Loss) (=[^;]*);/g);
+  return [...unions].flatMap(([, union]) => quoted(union!, /[|=]\s*'(\w+)'/g));
 }
 
 /** The anchors that GitHub makes of a page's headings. */

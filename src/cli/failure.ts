@@ -15,7 +15,7 @@ const REFUSED = 4;
 /** The exit codes as words, for `--help`. */
 export const exitCodeHelp = `
 Exit codes: ${DONE} done, ${FAILED} failed, ${USAGE} wrong usage, ${TIMED_OUT} timed out, ${REFUSED} refused by the other side
-(a broker or worker answered with an error), 130 interrupted by Ctrl-C.
+(a broker, a queue, a worker or a server answered with an error), 130 interrupted by Ctrl-C.
 Durations are milliseconds. Endpoints are zeromq's: tcp://HOST:PORT, ipc://PATH.`;
 
 /**

@@ -8,15 +8,18 @@ import { Command } from 'commander';
 import { addBroker } from './broker.ts';
 import { addChaos } from './chaos.ts';
 import { describeFailure, exitCodeHelp } from './failure.ts';
+import { addFreelanceRequest } from './freelance-request.ts';
+import { addFreelanceServer } from './freelance-server.ts';
 import { writeError } from './output.ts';
+import { addPirateQueue } from './pirate-queue.ts';
+import { addPirateRequest } from './pirate-request.ts';
+import { addPirateWorker } from './pirate-worker.ts';
 import { addRequest } from './request.ts';
 import { addServices } from './services.ts';
 import { addWorker } from './worker.ts';
 
 const program = new Command('unsinkable')
-  .description(
-    'Reliable messaging over ZeroMQ, from the shell: Majordomo brokers, workers, clients.',
-  )
+  .description('Reliable messaging over ZeroMQ, from the shell: Majordomo, Pirates, Freelance.')
   .version(version(), '--version')
   .option('--verbose', 'log in more detail, and show the stack of an error')
   .addHelpText('after', exitCodeHelp)
@@ -29,6 +32,11 @@ addBroker(program);
 addWorker(program);
 addRequest(program);
 addServices(program);
+addPirateQueue(program);
+addPirateWorker(program);
+addPirateRequest(program);
+addFreelanceServer(program);
+addFreelanceRequest(program);
 addChaos(program);
 
 // Nothing is left to save, and Node's own ending would be a stack trace.

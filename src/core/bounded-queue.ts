@@ -1,8 +1,10 @@
 /**
  * A first-in first-out queue bounded in count and in bytes. It never drops: `push` refuses.
  *
- * Removal from the middle (a cancelled or expired item) is O(1): items are Map entries.
+ * Removal from the middle (a cancelled or expired item) is O(1) too.
  */
+import { Fifo } from './fifo.ts';
+
 export interface QueueBounds {
   /** How many items it holds at most. */
   readonly limit: number;
@@ -12,7 +14,7 @@ export interface QueueBounds {
 
 export class BoundedQueue<Item> {
   readonly #bounds: QueueBounds;
-  readonly #items = new Map<Item, number>();
+  readonly #items = new Fifo<Item, number>();
   #bytes = 0;
 
   constructor(bounds: QueueBounds) {
@@ -32,15 +34,14 @@ export class BoundedQueue<Item> {
     if (this.#items.size >= this.#bounds.limit || this.#bytes + bytes > this.#bounds.bytes) {
       return false;
     }
-    this.#items.set(item, bytes);
+    this.#items.push(item, bytes);
     this.#bytes += bytes;
     return true;
   }
 
   /** The oldest item, which stays. */
   peek(): Item | undefined {
-    for (const item of this.#items.keys()) return item;
-    return undefined;
+    return this.#items.first;
   }
 
   /** Removes and returns the oldest item. */
@@ -60,6 +61,6 @@ export class BoundedQueue<Item> {
   }
 
   [Symbol.iterator](): IterableIterator<Item> {
-    return this.#items.keys();
+    return this.#items[Symbol.iterator]();
   }
 }

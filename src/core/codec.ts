@@ -5,7 +5,14 @@
  * layout, so a new dialect touches the codec alone. A dialect may pack many small commands into one
  * message: then `decode` delivers several, and `encode` appends to the message that is still open.
  */
+import { sizeOf } from './frames.ts';
 import type { Frames } from './machine.ts';
+
+/** Frames of one message: more are refused, as each costs far more memory than it has bytes. */
+export const FRAME_LIMIT = 4096;
+
+/** Bytes that a message costs beside its frames, so that empty messages are not free to queue. */
+export const MESSAGE_OVERHEAD = 64;
 
 /** A message on its way to one peer. `bytes` counts towards the peer's bounded queue. */
 export interface Outgoing {
@@ -29,4 +36,19 @@ export interface Codec<Port extends string, Input, Output = Input> {
    * for the peer and not yet sent) and returns that same, now larger, message.
    */
   encode(port: Port, command: Output, open: Outgoing | undefined): Outgoing;
+}
+
+/** Hands the decoded command over; or returns, as `decode` does, why there is none. */
+export function deliverOr<Input extends object>(
+  decoded: Input | string,
+  deliver: (command: Input) => void,
+): string | undefined {
+  if (typeof decoded === 'string') return decoded;
+  deliver(decoded);
+  return undefined;
+}
+
+/** The message that these frames are, in a dialect that does not pack. */
+export function messageOf(frames: Frames): Outgoing {
+  return { frames, bytes: sizeOf(frames) + MESSAGE_OVERHEAD };
 }

@@ -1,5 +1,5 @@
 /**
- * The queue of one service: first what came back from a lost worker, then by priority, and within a
+ * A queue of requests: first what came back from a lost worker, then by priority, and within a
  * priority one request of each client in turn, so that a client with ten thousand requests does not
  * starve one with a single request.
  *
@@ -8,6 +8,7 @@
  *
  * Plain data with functions, because it is part of a machine's state.
  */
+import { Fifo } from './fifo.ts';
 import type { Instant } from './machine.ts';
 
 /** What a queued thing must say of itself. A smaller id was accepted earlier. */
@@ -21,7 +22,7 @@ export interface Queued {
 }
 
 /** A line an owner, in the order in which the owners are served next. */
-type Lines<Item extends Queued> = Map<unknown, Set<Item>>;
+type Lines<Item extends Queued> = Fifo<unknown, Fifo<Item>>;
 
 export interface FairQueue<Item extends Queued> {
   /** Put back, oldest first; these go before all others. */
@@ -41,17 +42,16 @@ export function isEmpty(queue: FairQueue<Queued>): boolean {
 export function append<Item extends Queued>(queue: FairQueue<Item>, item: Item): void {
   queue.size++;
   let lines = queue.levels.get(item.priority);
-  if (lines === undefined) queue.levels.set(item.priority, (lines = new Map()));
-  const line = lines.get(item.owner);
-  if (line === undefined) lines.set(item.owner, new Set([item]));
-  else line.add(item);
+  if (lines === undefined) queue.levels.set(item.priority, (lines = new Fifo()));
+  let line = lines.get(item.owner);
+  if (line === undefined) lines.push(item.owner, (line = new Fifo()));
+  line.push(item);
 }
 
 /** Back to the head, in the order of acceptance among those that came back. */
 export function putBack<Item extends Queued>(queue: FairQueue<Item>, item: Item): void {
   queue.size++;
-  const later = queue.returned.findIndex((other) => other.id > item.id);
-  queue.returned.splice(later === -1 ? queue.returned.length : later, 0, item);
+  queue.returned.splice(placeIn(queue.returned, item), 0, item);
 }
 
 /**
@@ -65,22 +65,22 @@ export function take<Item extends Queued>(
   if (queue.size > 0) queue.size--;
   const returned = queue.returned.shift();
   if (returned !== undefined) return returned;
-  const next = firstOfLevels(queue, ageing);
-  if (next === undefined) return undefined;
-  const lines = queue.levels.get(next.priority)!;
-  const line = lines.get(next.owner)!;
+  const lines = nextLevel(queue, ageing);
+  if (lines === undefined) return undefined;
+  const line = lines.get(lines.first)!;
+  const next = line.first!;
   line.delete(next);
   // The owner goes to the end of the round.
-  lines.delete(next.owner);
-  if (line.size > 0) lines.set(next.owner, line);
+  if (line.size === 0 || lines.size > 1) lines.delete(next.owner);
+  if (line.size > 0) lines.push(next.owner, line);
   else if (lines.size === 0) queue.levels.delete(next.priority);
   return next;
 }
 
 /** Removes one from wherever it stands; false if it is not there. */
 export function remove<Item extends Queued>(queue: FairQueue<Item>, item: Item): boolean {
-  const index = queue.returned.indexOf(item);
-  if (index >= 0) {
+  const index = placeIn(queue.returned, item);
+  if (queue.returned[index] === item) {
     queue.returned.splice(index, 1);
     queue.size--;
     return true;
@@ -99,20 +99,33 @@ export function* itemsOf<Item extends Queued>(queue: FairQueue<Item>): Generator
   for (const lines of queue.levels.values()) for (const line of lines.values()) yield* line;
 }
 
-/** Of the first of each level the one that came earliest, each step of priority counted as waiting. */
-function firstOfLevels<Item extends Queued>(
-  queue: FairQueue<Item>,
+/** The level whose first came earliest, each step of priority counted as waiting. */
+function nextLevel<Item extends Queued>(
+  { levels }: FairQueue<Item>,
   ageing: number,
-): Item | undefined {
-  let best: Item | undefined;
+): Lines<Item> | undefined {
+  let best: Lines<Item> | undefined;
   let bestAt = Infinity;
-  for (const [priority, lines] of queue.levels) {
-    const [line] = lines.values();
-    const [first] = line!;
-    const cameAt = first!.acceptedAt - priority * ageing;
+  for (const lines of levels.values()) {
+    const { acceptedAt, priority } = lines.get(lines.first)!.first!;
+    const cameAt = acceptedAt - priority * ageing;
     if (best !== undefined && cameAt >= bestAt) continue;
-    best = first;
+    best = lines;
     bestAt = cameAt;
   }
   return best;
+}
+
+/** Where an item stands in the order of acceptance, or would stand. */
+function placeIn<Item extends Queued>(items: readonly Item[], { id }: Item): number {
+  let from = 0;
+  let to = items.length;
+  // Most come back in order.
+  if (to > 0 && items[to - 1]!.id < id) return to;
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if (items[middle]!.id < id) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }

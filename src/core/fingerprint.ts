@@ -2,9 +2,10 @@
  * A hash of plain state, for determinism checks and exhaustive search.
  *
  * Numbers under a name that ends in `At` are instants and enter relative to `now`, so that the same
- * state reached at another time hashes the same. Maps and Sets enter in their iteration order:
+ * state reached at another time hashes the same. Maps, Sets and Fifos enter in their iteration order:
  * order is behaviour (who is served next).
  */
+import { Fifo } from './fifo.ts';
 import type { Instant } from './machine.ts';
 
 const OFFSET = 0x811c9dc5;
@@ -55,9 +56,9 @@ class Hasher {
     this.#seen.set(value, this.#seen.size);
     if (value instanceof Uint8Array) return this.#bytes(value);
     if (Array.isArray(value)) return this.#addAll('[', name, value);
-    if (value instanceof Map) {
+    if (value instanceof Map || value instanceof Fifo) {
       this.#text('{');
-      for (const [key, item] of value) {
+      for (const [key, item] of value.entries()) {
         this.add('', key);
         this.add(name, item);
       }

@@ -1,16 +1,17 @@
 /**
- * The workers of one service that may be given work, in the order in which they get it: the least
+ * The workers that may be given work, in the order in which they get it: the least
  * loaded first, and of those that are equally loaded the one that has waited longest.
  *
- * One set for each load, so that a worker moves in constant time. One that is alone in line does not
+ * One queue for each load, so that a worker moves in constant time. One that is alone in line does not
  * move at all: however its load changes, it is next.
  */
+import { Fifo } from './fifo.ts';
 
 export class IdleLine<Worker> {
-  readonly #byLoad: Set<Worker>[] = [];
+  readonly #byLoad: Fifo<Worker>[] = [];
   /** Under which load each of them stands. */
   readonly #loads = new Map<Worker, number>();
-  /** No set below this one has anybody. */
+  /** No queue below this one has anybody. */
   #lowest = 0;
   #alone: Worker | undefined;
   #loadOfAlone = 0;
@@ -49,8 +50,7 @@ export class IdleLine<Worker> {
     if (this.#alone !== undefined) return this.#alone;
     if (this.#loads.size === 0) return undefined;
     while (this.#byLoad[this.#lowest]!.size === 0) this.#lowest++;
-    for (const worker of this.#byLoad[this.#lowest]!) return worker;
-    return undefined;
+    return this.#byLoad[this.#lowest]!.first;
   }
 
   /** In the order of service: for the fingerprint. */
@@ -62,8 +62,8 @@ export class IdleLine<Worker> {
   #put(worker: Worker, load: number): void {
     if (this.#loads.get(worker) === load) return;
     this.#remove(worker);
-    while (this.#byLoad.length <= load) this.#byLoad.push(new Set());
-    this.#byLoad[load]!.add(worker);
+    while (this.#byLoad.length <= load) this.#byLoad.push(new Fifo());
+    this.#byLoad[load]!.push(worker);
     this.#loads.set(worker, load);
     if (load < this.#lowest) this.#lowest = load;
   }

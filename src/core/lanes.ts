@@ -22,7 +22,13 @@ export interface LaneSockets {
   close(port: LanePort): void;
 }
 
-export class LanePool<Request> {
+/** A request that knows its lane. */
+export interface OnLane<Request> {
+  /** Where its present try is. */
+  lane: Lane<Request> | undefined;
+}
+
+export class LanePool<Request extends OnLane<Request>> {
   /** Plain data, for the fingerprint. */
   readonly state: {
     readonly endpoints: string[];
@@ -56,7 +62,8 @@ export class LanePool<Request> {
   }
 
   addEndpoints(endpoints: readonly string[]): void {
-    this.state.endpoints.push(...endpoints);
+    const { endpoints: known } = this.state;
+    for (const endpoint of endpoints) if (!known.includes(endpoint)) known.push(endpoint);
   }
 
   /** Somebody was heard there: what is connected next goes to this endpoint. */
@@ -72,10 +79,11 @@ export class LanePool<Request> {
     return this.state.endpoints[lane.endpoint]!;
   }
 
-  /** A lane with an open socket for `request`; there must be a free one. */
+  /** Gives `request` a lane with an open socket; there must be a free one. */
   take(request: Request): Lane<Request> {
     const lane = this.state.free.pop()!;
     lane.request = request;
+    request.lane = lane;
     if (!lane.isOpen) {
       lane.endpoint = this.state.endpoint;
       lane.isOpen = true;
@@ -84,30 +92,55 @@ export class LanePool<Request> {
     return lane;
   }
 
-  /** All that was asked on it is answered: it is as good as new. */
-  release(lane: Lane<Request>): void {
-    lane.request = undefined;
-    this.state.free.push(lane);
+  /** All that was asked on its lane is answered: the lane is as good as new. */
+  release(request: Request): void {
+    const lane = leave(request);
+    if (lane !== undefined) this.state.free.push(lane);
   }
 
   /** A reply may still be on its way: the socket goes. `letDown`: so does the trust in its endpoint. */
-  abandon(lane: Lane<Request>, letDown: boolean): void {
-    const { state } = this;
-    lane.request = undefined;
-    lane.isOpen = false;
-    this.#sockets.close(lane.port);
-    state.free.unshift(lane);
-    if (letDown && lane.endpoint === state.endpoint) {
-      state.endpoint = (state.endpoint + 1) % state.endpoints.length;
-    }
+  abandon(request: Request, letDown: boolean): void {
+    const lane = leave(request);
+    if (lane === undefined) return;
+    this.#close(lane);
+    this.state.free.unshift(lane);
+    if (letDown) this.#distrust(lane);
+  }
+
+  /** If nothing is outstanding on it, its next request gets a fresh socket. `letDown` as in `abandon`. */
+  discard(lane: Lane<Request>, letDown: boolean): void {
+    const { free } = this.state;
+    if (!lane.isOpen || lane.request !== undefined) return;
+    this.#close(lane);
+    free.splice(free.indexOf(lane), 1);
+    free.unshift(lane);
+    if (letDown) this.#distrust(lane);
   }
 
   /** Closes the sockets on which nothing is outstanding. */
   closeIdle(): void {
     for (const lane of this.state.lanes) {
-      if (!lane.isOpen || lane.request !== undefined) continue;
-      lane.isOpen = false;
-      this.#sockets.close(lane.port);
+      if (lane.isOpen && lane.request === undefined) this.#close(lane);
     }
   }
+
+  #close(lane: Lane<Request>): void {
+    lane.isOpen = false;
+    this.#sockets.close(lane.port);
+  }
+
+  #distrust(lane: Lane<Request>): void {
+    const { state } = this;
+    if (lane.endpoint !== state.endpoint) return;
+    state.endpoint = (state.endpoint + 1) % state.endpoints.length;
+  }
+}
+
+/** The lane that it was on, if it was on one. */
+function leave<Request extends OnLane<Request>>(request: Request): Lane<Request> | undefined {
+  const { lane } = request;
+  if (lane === undefined) return undefined;
+  request.lane = undefined;
+  lane.request = undefined;
+  return lane;
 }

@@ -56,7 +56,7 @@ export interface FreelanceClientOptions extends HeartbeatOptions, CommonOptions 
    * run: 0.1 is one for ten requests. What a lost server had in its hands is not counted. Default 0.1.
    */
   readonly retryBudget?: number | undefined;
-  /** How many of these may come at once when none came for a while. Default 10. */
+  /** How many of these may come at once when none came for a while. With 0 there are none at all. Default 10. */
   readonly retryBurst?: number | undefined;
   /** Milliseconds before a lost server is connected again; doubles up to `reconnectLimit`, with jitter. Default 100. */
   readonly reconnectInterval?: number | undefined;
@@ -86,7 +86,8 @@ export interface FreelanceRequestOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const STRATEGIES: readonly FreelanceStrategy[] = ['first', 'fastest', 'all'];
+/** All of them. */
+export const STRATEGIES: readonly FreelanceStrategy[] = ['first', 'fastest', 'all'];
 
 const isBoolean = (value: unknown): boolean => typeof value === 'boolean';
 

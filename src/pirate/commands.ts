@@ -38,14 +38,15 @@ export interface HeartbeatCommand {
 /** Queue to worker: do this. Our queue writes one frame in the stack, the tag of the dispatch. */
 export interface DispatchCommand {
   readonly type: 'dispatch';
-  readonly stack: Frames;
+  /** Undefined: the queue writes no empty frame, and gets none. */
+  readonly stack: Frames | undefined;
   readonly body: Frames;
 }
 
 /** Worker to queue: the reply to what came with this stack. */
 export interface ResultCommand {
   readonly type: 'result';
-  readonly stack: Frames;
+  readonly stack: Frames | undefined;
   readonly body: Frames;
 }
 

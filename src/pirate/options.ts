@@ -63,6 +63,12 @@ export interface LazyPirateClientOptions extends CommonOptions {
    * died lost the request, one that lives may still reply. Default 1,000.
    */
   readonly noticeGrace?: number | undefined;
+  /**
+   * Whether each request carries a tag that its reply must bring back, so that a server which answers
+   * twice cannot have its second reply taken for the next one. REP sockets and all Pirate queues return
+   * it; a ROUTER that expects the body right behind an empty frame does not. Default false.
+   */
+  readonly correlate?: boolean | undefined;
   /** Requests in flight, each on a socket of its own, as there are no ids. Default 32, at most 256. */
   readonly lanes?: number | undefined;
   /** Requests that wait for a lane. More are refused with `ERR_QUEUE_FULL`. Default 10,000. */
@@ -118,6 +124,7 @@ export const clientRules = {
   backoff: milliseconds(50),
   backoffLimit: milliseconds(2000),
   noticeGrace: milliseconds(1000, 0),
+  correlate: such(false, 'true or false', (value) => typeof value === 'boolean'),
   lanes: such(
     32,
     'a whole number from 1 to 256',

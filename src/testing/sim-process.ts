@@ -258,6 +258,11 @@ export class SimProcess implements Clock {
     this.#pauseBeforeSend = duration;
   }
 
+  /** Takes back a `pauseBeforeSend` that has not happened yet. */
+  sendWithoutPause(): void {
+    this.#pauseBeforeSend = undefined;
+  }
+
   /**
    * SIGCONT: what a pause interrupted is finished, then what was held back happens in its order,
    * timers first or messages first at random.

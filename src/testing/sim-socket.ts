@@ -53,6 +53,7 @@ export abstract class SimSocket implements TransportSocket {
     return this.#isClosed && !this.#isGone;
   }
 
+  /** Without a name: DEALERs, the only peers here, would not see it. */
   abstract bind(endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void;
   abstract connect(endpoint: string): void;
   /** `connection` broke, and this side has just learned it. */

@@ -1,9 +1,13 @@
 /** All suites by name: what `npm test` samples and `unsinkable chaos` runs at length. */
+import { freelanceSuite } from './freelance/suite.ts';
 import { majordomoSuite } from './majordomo/suite.ts';
+import { pirateSuite } from './pirate/suite.ts';
 import type { Suite } from './suite.ts';
 
 export const suites: Readonly<Record<string, Suite<unknown>>> = {
+  freelance: forgetPlan(freelanceSuite),
   majordomo: forgetPlan(majordomoSuite),
+  pirate: forgetPlan(pirateSuite),
 };
 
 /** A suite whose plans are opaque: they come from its own generator, or from its own stored runs. */

@@ -9,7 +9,14 @@ import type { Codec } from '../core/codec.ts';
 import { ClosedError } from '../core/errors.ts';
 import type { Address, Frames, Instant, Machine, Outbox } from '../core/machine.ts';
 import { PeerQueue } from './peer-queue.ts';
-import type { Clock, SendOutcome, SocketKind, Transport, TransportSocket } from './transport.ts';
+import type {
+  Clock,
+  SendOutcome,
+  SocketKind,
+  SocketName,
+  Transport,
+  TransportSocket,
+} from './transport.ts';
 
 /** How long a farewell may wait in its queue, in milliseconds. */
 const FAREWELL = 1000;
@@ -113,15 +120,16 @@ export class Driver<Port extends string, Input, Output, Call, Event> {
     }
   }
 
-  /** Binds `port` to one more endpoint; answers with the real one. */
+  /** Binds `port` to one more endpoint, under `name` if one is given; answers with the real one. */
   bind(
     port: Port,
     endpoint: string,
     done: (error: Error | undefined, endpoint: string) => void,
+    name?: SocketName,
   ): void {
     if (this.#isClosed) return done(new ClosedError('this socket'), endpoint);
     const open = this.#ports.get(port) ?? this.#openPort(port);
-    open.socket.bind(endpoint, done);
+    open.socket.bind(endpoint, done, name);
   }
 
   /** Sends what is queued, closes every socket, then calls back. Nothing reaches the machine after. */

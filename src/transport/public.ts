@@ -22,6 +22,7 @@ export type {
   SendOutcome,
   SocketHandler,
   SocketKind,
+  SocketName,
   Transport,
   TransportSocket,
 } from './transport.ts';

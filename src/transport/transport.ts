@@ -25,9 +25,22 @@ export interface SocketHandler {
   onPeerGone(from: Address): void;
 }
 
+/**
+ * What a ROUTER that connects calls the socket behind an endpoint: any text of 1 to 255 bytes that does
+ * not begin with a zero byte, or `true` for the real endpoint itself. Peers of other kinds do not see it.
+ */
+export type SocketName = string | true;
+
 export interface TransportSocket {
-  /** Answers with the real endpoint, or an error (`BindError`). Several binds are several endpoints. */
-  bind(endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void;
+  /**
+   * Answers with the real endpoint, or an error (`BindError`). Several binds are several endpoints, each
+   * with a name of its own; once one has a name, give the later ones theirs, as there is no way back.
+   */
+  bind(
+    endpoint: string,
+    done: (error: Error | undefined, endpoint: string) => void,
+    name?: SocketName,
+  ): void;
   /** Starts connecting, and reconnects for ever. The endpoint was checked before. */
   connect(endpoint: string): void;
   /**

@@ -6,17 +6,20 @@
  */
 import { constants } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { capability, Dealer, Router } from 'zeromq';
-import { BindError, ClosedError, UnsinkableError } from '../core/errors.ts';
+import { ClosedError, InvalidArgumentError, UnsinkableError } from '../core/errors.ts';
 import { equalBytes, fromAddress, toAddress } from '../core/frames.ts';
 import type { Address, Frames } from '../core/machine.ts';
 import { completeOptions, count, such, type Rules } from '../core/options.ts';
+import { bindError, codeOf, occupiedError } from './bind-errors.ts';
 import { checkEndpoint, ipcPathOf } from './endpoint.ts';
-import { claimIpcPath, freshIpcPath, releaseIpcPath, type IpcOccupant } from './ipc-probe.ts';
+import { claimIpcPath, freshIpcPath, releaseIpcPath } from './ipc-probe.ts';
 import type {
   SendOutcome,
   SocketHandler,
   SocketKind,
+  SocketName,
   Transport,
   TransportSocket,
 } from './transport.ts';
@@ -52,6 +55,12 @@ const RULES = {
 /** First and slowest reconnect, in milliseconds; libzmq doubles from the one to the other. */
 const FIRST_RECONNECT = 10;
 const SLOWEST_RECONNECT = 1000;
+
+/** How many free ports are tried before a bind under the name of its endpoint gives up. */
+const PORT_TRIES = 10;
+
+/** Longest routing id, in bytes. */
+const NAME_LIMIT = 255;
 
 /** Draft options of libzmq: what a socket is to receive, from itself, when a connection breaks. */
 const ZMQ_DISCONNECT_MSG = 111;
@@ -100,13 +109,17 @@ class ZeromqSocket implements TransportSocket {
     void this.#receiveLoop();
   }
 
-  bind(endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void {
-    void this.#bind(endpoint, done);
+  bind(
+    endpoint: string,
+    done: (error: Error | undefined, endpoint: string) => void,
+    name?: SocketName,
+  ): void {
+    void this.#bind(endpoint, name, done);
   }
 
   connect(endpoint: string): void {
     if (this.#closed) return;
-    this.#chooseIpVersion(endpoint);
+    chooseIpVersion(this.#socket, endpoint);
     this.#chooseReceiveLimit(endpoint);
     this.#socket.connect(endpoint);
     this.#lookAgain();
@@ -159,19 +172,20 @@ class ZeromqSocket implements TransportSocket {
 
   async #bind(
     endpoint: string,
+    name: SocketName | undefined,
     done: (error: Error | undefined, endpoint: string) => void,
   ): Promise<void> {
     let real = endpoint;
     let failure: Error | undefined;
     try {
-      real = await this.#bindNow(endpoint);
+      real = await this.#bindNow(endpoint, name);
     } catch (error) {
       failure = error instanceof UnsinkableError ? error : bindError(endpoint, error);
     }
     done(failure, real);
   }
 
-  async #bindNow(asked: string): Promise<string> {
+  async #bindNow(asked: string, name: SocketName | undefined): Promise<string> {
     const checked = checkEndpoint(asked, 'bind');
     const endpoint = checked === 'ipc://*' ? `ipc://${freshIpcPath()}` : checked;
     const path = ipcPathOf(endpoint);
@@ -180,10 +194,8 @@ class ZeromqSocket implements TransportSocket {
       if (occupant !== 'nobody') throw occupiedError(endpoint, occupant);
     }
     try {
-      if (this.#closed) throw new ClosedError('this socket');
-      this.#chooseIpVersion(endpoint);
-      // The asynchronous bind works on another thread, while this one may receive: a data race.
-      this.#socket.bindSync(endpoint);
+      if (name === true) await this.#bindByItsName(endpoint);
+      else this.#bindAs(name, endpoint);
     } catch (error) {
       if (path !== undefined) releaseIpcPath(path);
       throw error;
@@ -193,10 +205,31 @@ class ZeromqSocket implements TransportSocket {
     return this.#socket.lastEndpoint ?? endpoint;
   }
 
-  /** IPv6 for IPv6 addresses only: switched on, `localhost` may mean ::1, where nobody listens. */
-  #chooseIpVersion(endpoint: string): void {
-    const ipv6 = endpoint.includes('://[');
-    if (this.#socket.ipv6 !== ipv6) this.#socket.ipv6 = ipv6;
+  /** A name is given before the bind: so of an endpoint that the bind would choose, it is chosen here. */
+  async #bindByItsName(endpoint: string): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      const real = realEndpoint(endpoint);
+      // The socket that had the port may not have let go of it yet.
+      if (tries > 1) await delay(tries ** 2);
+      try {
+        return this.#bindAs(real, real);
+      } catch (error) {
+        const isTaken = hasAnyPort(endpoint) && codeOf(error) === 'EADDRINUSE';
+        if (!isTaken || tries === PORT_TRIES) throw error;
+      }
+    }
+  }
+
+  #bindAs(name: string | undefined, endpoint: string): void {
+    if (this.#closed) throw new ClosedError('this socket');
+    if (name !== undefined) {
+      checkName(name);
+      // Each listener copies it: so each endpoint has its own.
+      quietly(() => (this.#socket.routingId = name));
+    }
+    chooseIpVersion(this.#socket, endpoint);
+    // The asynchronous bind works on another thread, while this one may receive: a data race.
+    this.#socket.bindSync(endpoint);
   }
 
   /**
@@ -271,6 +304,54 @@ class ZeromqSocket implements TransportSocket {
   }
 }
 
+/** IPv6 for IPv6 addresses only: switched on, `localhost` may mean ::1, where nobody listens. */
+function chooseIpVersion(socket: Router | Dealer, endpoint: string): void {
+  const ipv6 = endpoint.includes('://[');
+  if (socket.ipv6 !== ipv6) quietly(() => (socket.ipv6 = ipv6));
+}
+
+/** On a bound socket zeromq.js warns that an option counts from the next bind on, as it is meant to. */
+function quietly(setOption: () => void): void {
+  const emitWarning = Object.getOwnPropertyDescriptor(process, 'emitWarning')!;
+  process.emitWarning = () => undefined;
+  try {
+    setOption();
+  } finally {
+    Object.defineProperty(process, 'emitWarning', emitWarning);
+  }
+}
+
+/** True if libzmq is to pick the port. */
+function hasAnyPort(endpoint: string): boolean {
+  return /^(?:tcp|ws):.*:[*0](?:\/|$)/.test(endpoint);
+}
+
+/**
+ * What a bind to `endpoint` will report: its host as an address, and a port that is free now.
+ * @throws what libzmq reports of a host that this machine does not have
+ */
+function realEndpoint(endpoint: string): string {
+  const [, host, port, path = ''] = /^((?:tcp|ws):.*):([*\d]+)(\/.*)?$/.exec(endpoint) ?? [];
+  if (host === undefined) return endpoint;
+  const probe = createSocket('router');
+  try {
+    chooseIpVersion(probe, endpoint);
+    probe.bindSync(`${host}:*${path}`);
+    const found = probe.lastEndpoint ?? endpoint;
+    return hasAnyPort(endpoint) ? found : found.replace(/:\d+(?=\/|$)/, `:${port}`);
+  } finally {
+    probe.close();
+  }
+}
+
+/** @throws InvalidArgumentError `ERR_INVALID_ARGUMENT` */
+function checkName(name: string): void {
+  const bytes = Buffer.byteLength(name);
+  if (bytes > 0 && bytes <= NAME_LIMIT && !name.startsWith('\0')) return;
+  const message = `'${name}' cannot be the name of a socket: that is 1 to ${NAME_LIMIT} bytes, the first of them not zero`;
+  throw new InvalidArgumentError('ERR_INVALID_ARGUMENT', message);
+}
+
 /** A socket that only sends, one frame at a time, and drops what cannot leave at once. */
 export interface Sender {
   send(frame: Uint8Array): void;
@@ -287,7 +368,7 @@ export function openSender(endpoint: string): Sender {
   socket.immediate = true;
   socket.reconnectInterval = FIRST_RECONNECT;
   socket.reconnectMaxInterval = SLOWEST_RECONNECT;
-  socket.ipv6 = endpoint.includes('://[');
+  chooseIpVersion(socket, endpoint);
   socket.connect(endpoint);
   return {
     // Full, or not connected: the next one will do.
@@ -305,46 +386,6 @@ function setDraftOption(socket: object, option: number, value: Buffer | number):
   } else if ('setStringOption' in socket && typeof socket.setStringOption === 'function') {
     socket.setStringOption(option, value);
   }
-}
-
-function occupiedError(endpoint: string, occupant: IpcOccupant): BindError {
-  return occupant === 'listener'
-    ? new BindError(
-        'ERR_ADDRESS_IN_USE',
-        endpoint,
-        `cannot bind ${endpoint}: somebody listens there; close that socket or choose another path`,
-      )
-    : new BindError(
-        'ERR_BIND_FAILED',
-        endpoint,
-        `cannot bind ${endpoint}: the file there is not a socket and would be lost; choose another path`,
-      );
-}
-
-function bindError(endpoint: string, error: unknown): BindError {
-  if (codeOf(error) === 'EADDRINUSE') {
-    const hint = /^(tcp|ws):/.test(endpoint) ? "port, '*' picks a free one" : 'name';
-    return new BindError(
-      'ERR_ADDRESS_IN_USE',
-      endpoint,
-      `cannot bind ${endpoint}: it is in use; close the other socket or choose another ${hint}`,
-    );
-  }
-  const reason = HINTS[codeOf(error) ?? ''] ?? String(error);
-  return new BindError('ERR_BIND_FAILED', endpoint, `cannot bind ${endpoint}: ${reason}`);
-}
-
-const HINTS: Readonly<Record<string, string>> = {
-  EACCES: 'not permitted; choose a port from 1024 up, or a folder that you may write to',
-  EADDRNOTAVAIL: "this machine has no such address; use one of its own, or '*' for all",
-  ENODEV: "this machine has no such address or interface; use one of its own, or '*' for all",
-  ENOENT: 'its folder does not exist; create it first',
-  ENOTDIR: 'its folder is a file; choose another path',
-};
-
-function codeOf(error: unknown): string | undefined {
-  const hasCode = typeof error === 'object' && error !== null && 'code' in error;
-  return hasCode && typeof error.code === 'string' ? error.code : undefined;
 }
 
 /** @throws UnsinkableError `ERR_TOO_MANY_SOCKETS`: libzmq has 1,023 for a process */

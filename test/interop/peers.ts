@@ -69,8 +69,8 @@ export function closeAfterwards(close: () => Promise<void>): void {
   closing.push(close);
 }
 
-/** Starts one of the programs in `peers/`. */
-export function startPeer(program: 'broker' | 'client' | 'worker', ...args: string[]): Child {
+/** Starts one of the programs in `peers/`, by its name there. */
+export function startPeer(program: string, ...args: string[]): Child {
   const path = join(import.meta.dirname, 'peers', `${program}.py`);
   const peer = new Child(`${program}.py ${args.join(' ')}`, PYTHON, [path, ...args]);
   running.push(peer);

@@ -52,6 +52,15 @@ describe('a beacon', () => {
     expect(broker.heardNow()).toEqual(['w < work']);
   });
 
+  test('is outdone by a word that takes nothing more: then it gets nothing', () => {
+    const broker = brokerWith(2);
+    stuck(broker, 100);
+    askAll(broker, 'work');
+    broker.say('w', { type: 'capacity', credit: 0 });
+    expect(broker.took('workerRecovered')).toHaveLength(1);
+    expect(broker.heardNow()).toEqual([]);
+  });
+
   test('that ends lets the worker expire', () => {
     const broker = brokerWith();
     stuck(broker, 100);

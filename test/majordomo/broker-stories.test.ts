@@ -55,6 +55,20 @@ describe('a worker is lost', () => {
     expect(broker.took('workerLost').map(({ worker }) => worker)).toEqual(['silent 1', 'silent 2']);
   });
 
+  test('those that are silent at the same instant do not cost a request an attempt each', () => {
+    const broker = new BrokerStory();
+    for (const worker of ['w1', 'w2', 'w3', 'heard']) broker.ready(worker);
+    for (const text of ['work', 'y', 'z', 'v']) broker.request('client', text);
+    for (const worker of ['w2', 'w3', 'heard']) broker.answer(worker, 'done');
+    broker.waitWith(['heard'], 300);
+    expect(broker.took('workerLost').map(({ worker }) => worker)).toEqual(['w1', 'w2', 'w3']);
+    expect(broker.traffic.filter((line) => line.endsWith('< work'))).toEqual([
+      'w1 < work',
+      'heard < work',
+    ]);
+    expect(broker.took('requestRequeued')).toMatchObject([{ attempts: 1 }]);
+  });
+
   test('a request that costs too many workers is a dead letter', () => {
     const broker = new BrokerStory({ maxAttempts: 2 });
     broker.request('client', 'poison');

@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Dialect } from '../../src/index.ts';
 import type { Child } from './child.ts';
-import { allTold, Cluster, told } from './cluster.ts';
+import { allTold, Cluster, progress, told, toldAnew } from './cluster.ts';
 
 /** One try and no other: the broker alone must see to it that no request fails. */
 const ONE_TRY = { timeout: 20_000, retries: 0 };
@@ -20,12 +20,6 @@ const MANY_TRIES = {
 /** More than any test kills. */
 const MAX_ATTEMPTS = { maxAttempts: 50 };
 
-/** Resolves when a process has told one more message of this type. */
-async function toldAnew(child: Child, type: string) {
-  child.passOver();
-  return await told(child, type);
-}
-
 /** A broker, three workers and two clients, in full swing. */
 async function startAll(
   transport: 'tcp' | 'ipc',
@@ -37,11 +31,6 @@ async function startAll(
   await cluster.startWorkers(3);
   for (let count = 0; count < 2; count++) await told(cluster.startClient({ options }), 'replied');
   return cluster;
-}
-
-/** Resolves when each client has got one more reply. */
-async function progress(cluster: Cluster): Promise<void> {
-  await Promise.all(cluster.clients.map((client) => toldAnew(client, 'replied')));
 }
 
 /** How many workers the broker lost for this reason with a request in their hands. */

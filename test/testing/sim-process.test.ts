@@ -154,6 +154,15 @@ describe('pause', () => {
     expect(world.effects.pausedBeforeSend).toBe(1);
   });
 
+  it('does not begin when it was taken back', () => {
+    const process = world.start('worker');
+    process.pauseBeforeSend(100);
+    process.sendWithoutPause();
+    process.run(() => process.atTurnEnd(note('sends')));
+    expect(seen).toEqual(['sends']);
+    expect(world.effects.pausedBeforeSend).toBe(0);
+  });
+
   it('leaves a held turn what it has borrowed', () => {
     const process = world.start('worker');
     const frame = Uint8Array.of(1, 2);

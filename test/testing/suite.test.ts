@@ -1,4 +1,5 @@
 /** The suite runner's own honesty: it finds what breaks, shrinks it, and fails when nothing was tested. */
+import { readdirSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { noEffects } from '../../src/testing/effects.ts';
@@ -9,6 +10,7 @@ import {
   type RunResult,
   type Suite,
 } from '../../src/testing/suite.ts';
+import { suites } from '../../src/testing/suites.ts';
 import { Violation } from '../../src/testing/violation.ts';
 
 /** A run in which all went well: enough deliveries, faults, completed and disturbed operations. */
@@ -34,6 +36,13 @@ function suiteOf(run: (plan: number) => Partial<RunResult>): Suite<number> {
 }
 
 const options = { schedules: GATED_FROM, seed: 1 };
+
+test('every stored failure is of a suite that there is', () => {
+  const files = readdirSync('test/repro').filter((file) => file.endsWith('.json'));
+  expect(files.length).toBeGreaterThan(0);
+  const stray = files.filter((file) => !Object.keys(suites).includes(file.split('-', 1)[0]!));
+  expect(stray).toEqual([]);
+});
 
 describe('a suite', () => {
   test('passes when every gate is reached', () => {

@@ -4,7 +4,12 @@ import type { Dealer, Router } from 'zeromq';
 import { afterEach, vi } from 'vitest';
 import { UnsinkableError } from '../../src/core/errors.ts';
 import type { Address } from '../../src/core/machine.ts';
-import type { SendOutcome, SocketKind, TransportSocket } from '../../src/transport/transport.ts';
+import type {
+  SendOutcome,
+  SocketKind,
+  SocketName,
+  TransportSocket,
+} from '../../src/transport/transport.ts';
 import { zeromqTransport, type ZeromqOptions } from '../../src/transport/zeromq.ts';
 import { freshFolder, removeFolder, run, type Child } from './processes.ts';
 
@@ -14,7 +19,7 @@ export interface Peer {
   readonly received: { from: Address; text: string[] }[];
   /** Of whom it was told, but for peers not heard before: of them it means that they have come. */
   readonly gone: Address[];
-  bind(endpoint: string): Promise<string>;
+  bind(endpoint: string, name?: SocketName): Promise<string>;
   send(to: Address, ...frames: (string | Uint8Array)[]): Promise<SendOutcome>;
   /** Waits for the first message that has not been waited for yet. */
   next(): Promise<{ from: Address; text: string[] }>;
@@ -40,9 +45,9 @@ export function open(kind: SocketKind, options?: ZeromqOptions): Peer {
     socket,
     received,
     gone,
-    bind: (endpoint) =>
+    bind: (endpoint, name) =>
       new Promise((resolve, reject) => {
-        socket.bind(endpoint, (error, real) => (error ? reject(error) : resolve(real)));
+        socket.bind(endpoint, (error, real) => (error ? reject(error) : resolve(real)), name);
       }),
     send: (to, ...frames) =>
       new Promise((resolve) => {

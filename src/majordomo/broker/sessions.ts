@@ -241,6 +241,18 @@ export class SessionTable {
     );
   }
 
+  /** All for which something is due, and what: those that are to be removed get nothing more. */
+  takeAllDue(now: Instant): readonly { readonly session: Session; readonly due: SessionDue }[] {
+    const all = [];
+    for (;;) {
+      const taken = this.takeDue(now);
+      if (taken === undefined) return all;
+      const { session, due } = taken;
+      if (due !== 'beat') this.state.services.get(session.service)?.idle.leave(session);
+      all.push(taken);
+    }
+  }
+
   /**
    * The next session for which something is due, and what. After `beat` the next heartbeat is
    * scheduled; after the others the caller removes the session.

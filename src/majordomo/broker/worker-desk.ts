@@ -119,10 +119,14 @@ export class WorkerDesk {
   }
 
   handleCapacity(now: Instant, from: Address, command: CapacityCommand): void {
-    const session = this.#sessionOf(now, from, command.dialect, 'CAPACITY');
+    const { dialect } = command;
+    const known = this.#sessions.of(from);
+    const credit = known?.credit ?? 0;
+    // Ahead of all that follows from its being heard again: it may just have said that it takes nothing.
+    if (known?.dialect === dialect) known.credit = Math.min(command.credit, CREDIT_LIMIT);
+    const session = this.#sessionOf(now, from, dialect, 'CAPACITY');
     if (session === undefined) return;
-    const { service, credit } = session;
-    session.credit = Math.min(command.credit, CREDIT_LIMIT);
+    const { service } = session;
     session.hasHandedBack = false;
     if (credit > 0 && command.credit === 0)
       this.#voice.emit({ type: 'workerDraining', worker: from, service });
@@ -187,11 +191,9 @@ export class WorkerDesk {
     this.#sessions.noticed(now, session, grace);
   }
 
+  /** All that is lost is known before any of it is settled: no request goes from one to the next. */
   handleTimeout(now: Instant): void {
-    for (;;) {
-      const taken = this.#sessions.takeDue(now);
-      if (taken === undefined) return;
-      const { session, due } = taken;
+    for (const { session, due } of this.#sessions.takeAllDue(now)) {
       if (due === 'beat') this.#beat(session);
       else this.#dispatcher.endSession(now, session, due);
     }

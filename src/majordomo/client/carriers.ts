@@ -6,12 +6,12 @@
  * express, and the lanes end with what they carry.
  */
 import type { Instant, Outbox } from '../../core/machine.ts';
-import {
-  stockTry,
-  type ClientEvent,
-  type ClientLossReason,
-  type ClientRequest,
-  type ClientSettings,
+import { tryTime, type Carrier } from '../../core/request-lives.ts';
+import type {
+  ClientEvent,
+  ClientLossReason,
+  ClientRequest,
+  ClientSettings,
 } from './client-request.ts';
 import type { ClientInput, ClientOutput, ReplyCommand } from '../wire/commands.ts';
 import { ExpressLink, type ExpressPort } from './express-link.ts';
@@ -30,7 +30,7 @@ export interface CarrierOwner {
   handleRoom(now: Instant): void;
 }
 
-export class Carriers {
+export class Carriers implements Carrier<ClientRequest> {
   readonly #outbox: Outbox<ClientPort, ClientOutput, ClientEvent>;
   readonly #settings: ClientSettings;
   readonly #owner: CarrierOwner;
@@ -74,7 +74,6 @@ export class Carriers {
     return verdict === 'plain' && nextTimeout === Infinity && this.#lanes.endpoints.length > 0;
   }
 
-  /** True if a request could be sent at once. */
   get hasRoom(): boolean {
     if (this.#negotiation.verdict === 'express') return this.#link.hasRoom;
     return this.#negotiation.verdict === 'plain' && this.#lanes.hasFree;
@@ -92,7 +91,6 @@ export class Carriers {
     else this.#owner.handleRoom(now);
   }
 
-  /** Closes everything; there must be no request under way. */
   close(): void {
     this.#negotiation.stop();
     this.#link.close(true);
@@ -101,50 +99,42 @@ export class Carriers {
 
   // Requests
 
-  /** Sends it, and sets when its try has failed. False: nothing has room for it, nothing happened. */
-  carry(now: Instant, request: ClientRequest): boolean {
-    if (!this.hasRoom) return false;
+  carry(now: Instant, request: ClientRequest): Instant | undefined {
+    if (!this.hasRoom) return undefined;
     const { call } = request;
+    request.beginTry();
     if (this.isExpress) {
-      if (!this.#link.send(now, request)) return false;
+      if (!this.#link.send(now, request)) return undefined;
       // Under a key another try would only join the first.
-      request.stepAt = now + ((call.key === undefined && call.attemptTimeout) || Infinity);
-      return true;
+      return now + ((call.key === undefined && call.attemptTimeout) || Infinity);
     }
-    if (request.needsExpress) return false;
+    if (request.needsExpress) return undefined;
     const { service, body, dialect } = call;
-    const lane = this.#lanes.take(request);
-    request.lane = lane;
-    request.stepAt = now + stockTry(call);
-    this.#outbox.send(lane.port, '', { type: 'request', dialect, service, body });
-    return true;
+    const { port } = this.#lanes.take(request);
+    this.#outbox.send(port, '', { type: 'request', dialect, service, body });
+    return now + tryTime(call);
   }
 
-  /** It was answered: what carried it is free for another. */
+  needsRest({ lane }: ClientRequest): boolean {
+    return lane !== undefined;
+  }
+
   release(now: Instant, request: ClientRequest): void {
-    const { lane } = request;
-    if (lane === undefined) {
+    if (request.lane === undefined) {
       this.#link.succeed(request);
       return this.#leaveIfSpent(now);
     }
-    request.lane = undefined;
-    this.#lanes.release(lane);
+    this.#lanes.release(request);
     if (this.isExpress) this.#lanes.closeIdle();
   }
 
-  /**
-   * A reply may still come: it must find nobody.
-   * @param letDown the try had its time
-   */
   abandon(now: Instant, request: ClientRequest, letDown: boolean): void {
-    const { lane } = request;
     if (request.number > 0) {
       this.#link.cancel(request);
       this.#leaveIfSpent(now);
     }
-    if (lane === undefined) return;
-    request.lane = undefined;
-    this.#lanes.abandon(lane, letDown);
+    if (request.lane === undefined) return;
+    this.#lanes.abandon(request, letDown);
     if (letDown) this.#seekAnother(now);
   }
 

@@ -1,30 +1,24 @@
 /** What a client machine is asked, what it tells, and what it keeps of each request. */
 import type { Failure, RequestErrorCode } from '../../core/errors.ts';
+import type { Lane, OnLane } from '../../core/lanes.ts';
 import type { Frames, Instant } from '../../core/machine.ts';
-import type { BackoffSettings, Random } from '../../core/retry.ts';
+import { RequestLife, type LivesSettings, type RequestTerms } from '../../core/request-lives.ts';
 import type { Dialect, RequestNumber, StockDialect } from '../wire/commands.ts';
-import type { Lane } from '../../core/lanes.ts';
 
 /** Chosen by the caller, unique among the requests not yet answered. */
 export type RequestId = number;
 
-export interface RequestCall {
+/**
+ * A request without `attemptTimeout`: heartbeats find in express what is lost, and in stock MDP each try
+ * has its share of the whole.
+ */
+export interface RequestCall extends RequestTerms {
   readonly type: 'request';
-  readonly id: RequestId;
   readonly service: string;
-  readonly body: Frames;
   /** Spoken where the broker does not speak express. */
   readonly dialect: StockDialect;
   /** Partial replies are told one by one; otherwise they become part of the one reply. */
   readonly streaming: boolean;
-  /** Milliseconds for the whole. */
-  readonly timeout: number;
-  /**
-   * Milliseconds for one try. By default heartbeats find in express what is lost, and in stock MDP
-   * each try has its share of the whole.
-   */
-  readonly attemptTimeout?: number | undefined;
-  readonly retries: number;
   /** What only express carries; the first three promise something, so they need it. */
   readonly key?: string | undefined;
   readonly failFast?: boolean | undefined;
@@ -72,13 +66,11 @@ export type ClientEvent =
 /** Silent: for longer than its expiry · it said goodbye · it takes nothing new. */
 export type ClientLossReason = 'silent' | 'disconnected' | 'closing';
 
-export interface ClientSettings extends BackoffSettings {
+export interface ClientSettings extends LivesSettings {
   readonly protocol: 'auto' | Dialect;
   readonly lanes: number;
   /** Requests under way in an express session. */
   readonly inFlightLimit: number;
-  readonly queueLimit: number;
-  readonly queueBytes: number;
   /** Milliseconds that a try may take after its link broke. */
   readonly noticeGrace: number;
   readonly heartbeatInterval: number;
@@ -87,62 +79,44 @@ export interface ClientSettings extends BackoffSettings {
   readonly replyBufferBytes: number;
   /** Bytes of partials that may be under way to a stream. */
   readonly streamWindow: number;
-  readonly random: Random;
 }
 
-export interface ClientRequest {
-  readonly call: RequestCall;
-  /** Only express keeps what it promises. */
+export class ClientRequest extends RequestLife<RequestCall> implements OnLane<ClientRequest> {
   readonly needsExpress: boolean;
-  /** When the whole has failed. */
-  readonly deadlineAt: Instant;
-  /** When the present try has failed, or the next one begins. */
-  stepAt: Instant;
-  state: 'waiting' | 'sent' | 'resting' | 'ended';
   /** Where its present try is: on a lane, */
-  lane: Lane<ClientRequest> | undefined;
+  lane: Lane<ClientRequest> | undefined = undefined;
   /** or in the express session under this number, which is 0 if it is not there. */
-  number: RequestNumber;
-  sentAfter: number;
-  /** Tries begun. */
-  attempts: number;
+  number: RequestNumber = 0;
+  sentAfter = 0;
   /** A partial has reached the caller: another try would repeat it. */
-  partialSeen: boolean;
+  partialSeen = false;
   /** Partials of the present try. */
-  sequence: number;
-  parts: Uint8Array[] | undefined;
-  partBytes: number;
+  sequence = 0;
+  parts: Uint8Array[] | undefined = undefined;
+  partBytes = 0;
   /** Bytes of partials that the reader has taken, and how many of them the broker was told of. */
-  takenBytes: number;
-  toldBytes: number;
-}
+  takenBytes = 0;
+  toldBytes = 0;
 
-/** Milliseconds for one try of a request without a timeout. */
-const LONGEST_TRY = 60_000;
+  constructor(now: Instant, call: RequestCall) {
+    super(now, call);
+    this.needsExpress = call.key !== undefined || call.failFast === true || call.broadcast === true;
+  }
 
-export function newRequest(now: Instant, call: RequestCall): ClientRequest {
-  return {
-    call,
-    needsExpress: call.key !== undefined || call.failFast === true || call.broadcast === true,
-    deadlineAt: now + call.timeout,
-    stepAt: Infinity,
-    state: 'waiting',
-    lane: undefined,
-    number: 0,
-    sentAfter: 0,
-    attempts: 0,
-    partialSeen: false,
-    sequence: 0,
-    parts: undefined,
-    partBytes: 0,
-    takenBytes: 0,
-    toldBytes: 0,
-  };
-}
+  /** A try begins from nothing. */
+  beginTry(): void {
+    this.sequence = 0;
+    this.parts = undefined;
+    this.partBytes = 0;
+    this.takenBytes = 0;
+    this.toldBytes = 0;
+  }
 
-/** What one stock try gets of the whole. One that may last for ever still needs tries that end. */
-export function stockTry({ attemptTimeout, timeout, retries }: RequestCall): number {
-  return attemptTimeout ?? (timeout === Infinity ? LONGEST_TRY : timeout / (retries + 1));
+  /** There must be no other try. */
+  seePartial(): void {
+    this.partialSeen = true;
+    this.attemptLimit = 0;
+  }
 }
 
 /** How far a request had come when its time or its tries were over. */

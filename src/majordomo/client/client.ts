@@ -7,13 +7,13 @@ import {
   UnsinkableError,
 } from '../../core/errors.ts';
 import { decodeText } from '../../core/frames.ts';
-import { NumberMap } from '../../core/number-map.ts';
 import { checkOptions, completeOptions, milliseconds, type Completed } from '../../core/options.ts';
 import { drainAndClose, signal } from '../../transport/closing.ts';
 import { Driver } from '../../transport/driver.ts';
 import { checkEndpoint } from '../../transport/endpoint.ts';
 import { systemEnvironment, type Environment } from '../../transport/environment.ts';
 import { EventSource } from '../../transport/event-source.ts';
+import { PromisedRequests } from '../../transport/promised-requests.ts';
 import { bodyCodecs, type BodyCodec } from '../wire/body-codec.ts';
 import type { ServiceStatus } from '../broker/broker-events.ts';
 import {
@@ -41,13 +41,12 @@ import { Reply } from '../payload.ts';
 import { clientCodec } from '../wire/protocol.ts';
 import { RequestMap, type Asked, type MapInputs } from './request-map.ts';
 import { checkService } from '../wire/service-name.ts';
-import { SignalWatch } from '../../transport/signal-watch.ts';
 import {
   BroadcastWaiter,
   ReplyWaiter,
   StreamWaiter,
   type BroadcastEntry,
-  type Waiter,
+  type ServiceWaiter,
 } from './waiters.ts';
 
 /** How long one try of `ready()` waits for an answer, in milliseconds. */
@@ -76,14 +75,12 @@ export class MajordomoClient extends EventSource<ClientEvent> {
   readonly #options: Completed<typeof clientRules>;
   readonly #codecs: ReadonlyMap<string, BodyCodec>;
   readonly #driver: ClientDriver;
-  readonly #waiters = new NumberMap<Waiter>();
+  readonly #requests = new PromisedRequests<ServiceWaiter>((id, reason) =>
+    this.#driver.call({ type: 'cancel', id, reason }),
+  );
   readonly #endpoints: string[] = [];
   readonly #drained = signal();
   readonly #closeSignal = new AbortController();
-  readonly #signals = new SignalWatch((id) =>
-    this.#cancel(id, 'the request was cancelled by its signal'),
-  );
-  #nextId: RequestId = 0;
   #closing: Promise<void> | undefined;
 
   /**
@@ -204,13 +201,13 @@ export class MajordomoClient extends EventSource<ClientEvent> {
     const waiter = new StreamWaiter(service, this.#codecOf(service, options), parts, () => {
       const message = `more than ${limit} bytes were left unread: read faster, or raise streamBufferBytes`;
       parts.fail(waiter.errorOf({ code: 'ERR_STREAM_OVERFLOW', message }));
-      this.#cancel(id, 'the reader fell behind');
+      this.#requests.cancel(id, 'the reader fell behind');
     });
     const id = this.#start(waiter, body, options, 'stream');
     try {
       yield* parts;
     } finally {
-      this.#cancel(id, 'the reader left the stream');
+      this.#requests.cancel(id, 'the reader left the stream');
     }
   }
 
@@ -247,7 +244,7 @@ export class MajordomoClient extends EventSource<ClientEvent> {
       const reply = new Promise<Reply>((resolve, reject) => {
         id = this.#start(new ReplyWaiter(service, codec, resolve, reject), input, each, 'whole');
       });
-      return { reply, cancel: () => this.#cancel(id, 'the map has ended') };
+      return { reply, cancel: () => this.#requests.cancel(id, 'the map has ended') };
     };
     yield* new RequestMap(ask, inputs, { concurrency, ordered, failures }).results();
   }
@@ -309,7 +306,7 @@ export class MajordomoClient extends EventSource<ClientEvent> {
 
   /** Checks the rest of the call, and hands it to the machine. */
   #start(
-    waiter: Waiter,
+    waiter: ServiceWaiter,
     body: unknown,
     options: RequestOptions | undefined,
     manner: Manner,
@@ -322,9 +319,8 @@ export class MajordomoClient extends EventSource<ClientEvent> {
     if (this.#endpoints.length === 0) {
       throw new UnsinkableError('ERR_NOT_CONNECTED', 'not connected: call connect(endpoint) first');
     }
-    const id = this.#nextId++;
-    if (options?.signal !== undefined && !this.#watch(id, waiter, options.signal)) return NONE;
-    this.#waiters.set(id, waiter);
+    const id = this.#requests.begin(waiter, options?.signal);
+    if (id === undefined) return NONE;
     const streaming = manner === 'stream';
     const { protocol, timeout, attemptTimeout, retries } = this.#options;
     const isStock = protocol === 'mdp0.1' || protocol === 'mdp0.2';
@@ -347,39 +343,13 @@ export class MajordomoClient extends EventSource<ClientEvent> {
     return id;
   }
 
-  /** False: it has aborted before anything was sent. */
-  #watch(id: RequestId, waiter: Waiter, abort: AbortSignal): boolean {
-    waiter.signal = abort;
-    if (abort.aborted) {
-      const message = 'the request was cancelled before it was sent';
-      waiter.fail(waiter.errorOf({ code: 'ERR_CANCELLED', message }));
-      return false;
-    }
-    this.#signals.add(abort, id);
-    return true;
-  }
-
-  /** Does nothing if the request has ended. */
-  #cancel(id: RequestId, reason: string): void {
-    if (this.#waiters.has(id)) this.#driver.call({ type: 'cancel', id, reason });
-  }
-
   #handleEvent(event: ClientEvent): void {
-    if (event.type === 'reply') this.#takeWaiter(event.id)?.reply(event.body);
+    if (event.type === 'reply') this.#requests.reply(event.id, event.body);
     else if (event.type === 'partial') {
-      this.#waiters.get(event.id)?.partial(event.body, event.failure);
-    } else if (event.type === 'failed') {
-      const waiter = this.#takeWaiter(event.id);
-      waiter?.fail(waiter.errorOf(event));
-    } else if (event.type === 'drained') this.#drained.fire();
+      this.#requests.get(event.id)?.partial(event.body, event.failure);
+    } else if (event.type === 'failed') this.#requests.fail(event.id, event);
+    else if (event.type === 'drained') this.#drained.fire();
     this.announce(event);
-  }
-
-  #takeWaiter(id: RequestId): Waiter | undefined {
-    const waiter = this.#waiters.get(id);
-    this.#waiters.delete(id);
-    if (waiter?.signal !== undefined) this.#signals.delete(waiter.signal, id);
-    return waiter;
   }
 }
 

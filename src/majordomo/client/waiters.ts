@@ -1,47 +1,29 @@
-/** Who waits for the outcome of a request, and makes of it what the user gets. */
-import { type Failure, RequestError } from '../../core/errors.ts';
+/** Who waits for the outcome of a request to a service, and makes of it what the user gets. */
+import type { Failure, RequestError } from '../../core/errors.ts';
 import type { Frames } from '../../core/machine.ts';
+import { Waiter } from '../../transport/promised-requests.ts';
 import type { BodyCodec } from '../wire/body-codec.ts';
-import type { ClientEvent } from './client-request.ts';
-
 import type { PartStream } from './part-stream.ts';
 import { Reply } from '../payload.ts';
-
-/** How a request ended without a reply. */
-export type Failed = Extract<ClientEvent, { type: 'failed' }>;
 
 /** What became of one worker of a broadcast. */
 export type BroadcastEntry =
   | { readonly reply: Reply; readonly error?: undefined }
   | { readonly reply?: undefined; readonly error: RequestError };
 
-export abstract class Waiter {
-  readonly service: string;
+export abstract class ServiceWaiter extends Waiter {
   readonly codec: BodyCodec;
-  /** Set where the user gave a signal. */
-  signal: AbortSignal | undefined;
 
   constructor(service: string, codec: BodyCodec) {
-    this.service = service;
+    super(service);
     this.codec = codec;
   }
 
   abstract partial(body: Frames, failure: Failure | undefined): void;
-  abstract reply(body: Frames): void;
-  abstract fail(error: RequestError): void;
-
-  errorOf({ code, message, retryAfter }: Failure): RequestError {
-    const abort = code === 'ERR_CANCELLED' ? this.signal : undefined;
-    const cause: unknown = abort?.aborted === true ? abort.reason : undefined;
-    return new RequestError(code, this.service, message, {
-      ...(cause === undefined ? undefined : { cause }),
-      ...(retryAfter === undefined ? undefined : { retryAfter }),
-    });
-  }
 }
 
 /** For one reply. */
-export class ReplyWaiter extends Waiter {
+export class ReplyWaiter extends ServiceWaiter {
   readonly #resolve: (reply: Reply) => void;
   readonly #reject: (error: RequestError) => void;
 
@@ -70,7 +52,7 @@ export class ReplyWaiter extends Waiter {
 }
 
 /** For parts that are read one by one. */
-export class StreamWaiter extends Waiter {
+export class StreamWaiter extends ServiceWaiter {
   readonly #parts: PartStream;
   readonly #overflow: () => void;
 
@@ -95,7 +77,7 @@ export class StreamWaiter extends Waiter {
 }
 
 /** For one reply of each worker. */
-export class BroadcastWaiter extends Waiter {
+export class BroadcastWaiter extends ServiceWaiter {
   readonly #entries: BroadcastEntry[] = [];
   readonly #resolve: (entries: readonly BroadcastEntry[]) => void;
   readonly #reject: (error: RequestError) => void;

@@ -65,7 +65,7 @@ export const PROLOGUE = 5;
 export const SESSION_LENGTH = 16;
 
 /** Frames of one body; as many further frames may follow the header of one message. */
-export const FRAME_LIMIT = 4096;
+export { FRAME_LIMIT } from '../../core/codec.ts';
 
 /** Bytes of a header frame. */
 export const HEADER_LIMIT = 1024 * 1024;

@@ -5,7 +5,7 @@
  * else. What was once written never changes, so `frames` may be read at any time and stays right for
  * what it was then. A pack's buffer is never used again: zeromq sends from it without a copy.
  */
-import type { Outgoing } from '../../core/codec.ts';
+import { MESSAGE_OVERHEAD, type Outgoing } from '../../core/codec.ts';
 import type { Frames } from '../../core/machine.ts';
 import {
   EXPRESS_TAG,
@@ -35,8 +35,7 @@ const PACK_SIZE = 60 * 1024;
  */
 const PACK_COMMANDS = 256;
 
-/** Bytes that a message, and each further frame, costs beside its bytes. */
-const MESSAGE_OVERHEAD = 64;
+/** Bytes that each further frame costs beside its bytes. */
 const FRAME_OVERHEAD = 200;
 
 /** Bytes of the longest varint. */

@@ -10,14 +10,8 @@
  * total: whatever the bytes, the result is one command or the reason why not. A message that begins
  * with the tag of express is a pack of commands: see `express-codec.ts`.
  */
-import type { Codec, Outgoing } from '../../core/codec.ts';
-import {
-  sizeOf,
-  decodeStrictText,
-  EMPTY_FRAME,
-  encodeText,
-  equalBytes,
-} from '../../core/frames.ts';
+import { deliverOr, FRAME_LIMIT, messageOf, type Codec, type Outgoing } from '../../core/codec.ts';
+import { decodeStrictText, EMPTY_FRAME, encodeText, equalBytes } from '../../core/frames.ts';
 import type { Frames } from '../../core/machine.ts';
 import type {
   BrokerInput,
@@ -32,16 +26,9 @@ import type {
   WorkerOutput,
 } from './commands.ts';
 import * as express from './express-codec.ts';
-import { FRAME_LIMIT } from './express-format.ts';
 
 /** A service name is 1 to this many bytes of UTF-8. */
 export const SERVICE_NAME_LIMIT = 255;
-
-/** Frames of one message: more are refused, as each costs far more memory than it has bytes. */
-export { FRAME_LIMIT };
-
-/** Bytes that a message costs beside its frames, so that empty messages are not free to queue. */
-const MESSAGE_OVERHEAD = 64;
 
 /** The commands that stock MDP has. */
 type StockCommand = Exclude<Command, { readonly dialect: 'express' }>;
@@ -111,20 +98,10 @@ export const clientCodec: Codec<string, ClientInput, ClientOutput> = {
   encode: (_port, command, open) => encode(command, open),
 };
 
-function deliverOr<Input extends Command>(
-  decoded: Input | string,
-  deliver: (command: Input) => void,
-): string | undefined {
-  if (typeof decoded === 'string') return decoded;
-  deliver(decoded);
-  return undefined;
-}
-
 /** Encodes one command: in express into the open message, in other dialects as one of its own. */
 export function encode(command: Command, open?: Outgoing): Outgoing {
   if (command.dialect === 'express') return express.encode(command, open);
-  const frames = framesFor(command, GRAMMARS[command.dialect]);
-  return { frames, bytes: sizeOf(frames) + MESSAGE_OVERHEAD };
+  return messageOf(framesFor(command, GRAMMARS[command.dialect]));
 }
 
 function framesFor(command: StockCommand, grammar: Grammar): Frames {

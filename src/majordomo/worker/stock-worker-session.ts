@@ -1,26 +1,18 @@
 /**
- * A worker's sessions of stock MDP, 7/MDP and 18/MDP, one after the other: one request at a time.
- *
- * One session with one broker at a time, always on a fresh socket:
- *
- *   idle ──► connecting ──heard──► active ──silence, DISCONNECT──► settling ──► waiting ──► idle
- *                                                             (handlers end)  (back-off)
- *
- * It never says READY while a handler of an earlier session still runs: it would be given a second
- * request with the first still in its hands.
+ * A worker's sessions of stock MDP, 7/MDP and 18/MDP: what they say, in which dialect, and replies in
+ * parts. Their life is that of any worker with one request at a time, see `core/worker-session.ts`.
  */
+import { encodeFailure } from '../../core/error-body.ts';
 import type { Failure } from '../../core/errors.ts';
-import { sizeOf, keepFrames } from '../../core/frames.ts';
-import {
-  beaten,
-  forgive,
-  heard,
-  nextDue,
-  startHeartbeat,
-  type Heartbeat,
-} from '../../core/heartbeat.ts';
+import { keepFrames, sizeOf } from '../../core/frames.ts';
 import type { Frames, Instant } from '../../core/machine.ts';
-import { backoffDelay } from '../../core/retry.ts';
+import {
+  WorkerSession,
+  type HeldRequest,
+  type HeldRequestEvent,
+  type SessionLoss,
+  type SessionWire,
+} from '../../core/worker-session.ts';
 import {
   hasPartials,
   type DispatchCommand,
@@ -28,7 +20,6 @@ import {
   type WorkerInput,
   type WorkerOutput,
 } from '../wire/commands.ts';
-import { encodeFailure } from '../../core/error-body.ts';
 import type {
   BrokerLossReason,
   HandlerToken,
@@ -38,10 +29,8 @@ import type {
   WorkerSettings,
 } from './worker-events.ts';
 
-interface Running {
+interface Running extends HeldRequest {
   readonly envelope: Frames;
-  /** The session it came in; a later session cannot reply to it. */
-  readonly session: number;
   /** Parts written in a dialect that has no partials: they become the one reply. */
   readonly parts: Uint8Array[];
   partBytes: number;
@@ -49,33 +38,22 @@ interface Running {
   partsSent: boolean;
   /** The parts were too many: this is the end of the reply, whatever the handler still says. */
   failure: Failure | undefined;
-  /** What the handler returned, while it waits for room in the outgoing queue. */
-  reply: Frames | undefined;
 }
 
-type Phase = 'idle' | 'connecting' | 'active' | 'settling' | 'waiting';
-
-export class StockWorkerSession {
+export class StockWorkerSession implements SessionWire<Running, BrokerLossReason> {
   readonly port: StockPort;
   readonly #number: number;
   readonly #outbox: WorkerOutbox;
   readonly #host: SessionHost;
   readonly #settings: WorkerSettings;
   readonly #endpoints: readonly string[];
+  readonly #session: WorkerSession<Running, BrokerLossReason>;
   /** Plain data, for the fingerprint of the machine that it is part of. */
-  readonly state = {
-    phase: 'idle' as Phase,
-    /** Which endpoint and dialect the present, or else the next, session uses. */
-    endpoint: 0,
+  readonly #state = {
+    /** Which dialect the present, or else the next, session uses. */
     dialect: 'mdp0.2' as StockDialect,
-    session: 0,
-    heartbeat: undefined as Heartbeat | undefined,
-    /** Reconnects since a broker was last heard. */
-    retries: 0,
-    reconnectAt: Infinity,
     /** A reply in parts was sent, and nothing yet proves that the broker has it. */
     unconfirmed: false,
-    running: new Map<HandlerToken, Running>(),
   };
 
   /** @param endpoints may grow, but not change */
@@ -92,42 +70,47 @@ export class StockWorkerSession {
     this.#host = host;
     this.#settings = settings;
     this.#endpoints = endpoints;
+    this.#session = new WorkerSession(this, settings, endpoints);
     const { protocol } = settings;
-    if (protocol === 'mdp0.1' || protocol === 'mdp0.2') this.state.dialect = protocol;
+    if (protocol === 'mdp0.1' || protocol === 'mdp0.2') this.#state.dialect = protocol;
   }
 
   get nextTimeout(): Instant {
-    const { heartbeat, phase, reconnectAt } = this.state;
-    if (heartbeat !== undefined) return nextDue(heartbeat);
-    return phase === 'waiting' ? reconnectAt : Infinity;
+    return this.#session.nextTimeout;
+  }
+
+  /** For the fingerprint of the machine that it is part of. */
+  get states(): readonly object[] {
+    return [this.#state, this.#session.state];
   }
 
   /** True if a session may begin. */
   get isIdle(): boolean {
-    return this.state.phase === 'idle';
+    return this.#session.isIdle;
   }
 
   /** True while it may be given a request, or has one in hand. */
   get isInUse(): boolean {
-    const { heartbeat, running } = this.state;
-    return heartbeat !== undefined || running.size > 0;
+    return this.#session.isOpen || this.running > 0;
+  }
+
+  /** Handlers that are not done, of this session and of earlier ones. */
+  get running(): number {
+    return this.#session.running;
   }
 
   handleCommand(now: Instant, command: WorkerInput): void {
-    const { heartbeat, phase, dialect } = this.state;
-    if (heartbeat === undefined) return;
+    const { dialect } = this.#state;
+    if (!this.#session.isOpen) return;
     if (command.dialect !== dialect) {
       const reason = `a ${command.dialect} command in a ${dialect} session`;
       this.#outbox.emit({ type: 'malformed', reason });
       return;
     }
-    if (command.type === 'disconnect') return this.#endSession(now, 'disconnected');
-    heard(heartbeat, now, this.#settings);
-    if (phase === 'connecting') {
-      this.state.phase = 'active';
-      this.state.retries = 0;
-      const session = this.#number;
-      this.#outbox.emit({ type: 'ready', endpoint: this.#endpoint(), dialect, session });
+    if (command.type === 'disconnect') return this.#session.end(now, 'disconnected');
+    if (this.#session.hear(now)) {
+      const endpoint = this.#endpoints[this.#session.state.endpoint]!;
+      this.#outbox.emit({ type: 'ready', endpoint, dialect, session: this.#number });
     }
     if (command.type === 'dispatch') this.#start(now, command);
   }
@@ -137,145 +120,104 @@ export class StockWorkerSession {
    * but a reply of which parts were sent may have a hole, and must not go on as if it were whole.
    */
   handlePeerGone(now: Instant): void {
-    const { heartbeat, phase, running, unconfirmed } = this.state;
-    if (heartbeat === undefined || phase !== 'active') return;
-    const inParts = unconfirmed || [...running.values()].some(({ partsSent }) => partsSent);
-    if (inParts) this.#endSession(now, 'linkBroken');
-    else this.#beat(now, heartbeat);
+    const { phase, held } = this.#session.state;
+    if (phase !== 'active') return;
+    const inParts =
+      this.#state.unconfirmed || [...held.values()].some(({ partsSent }) => partsSent);
+    if (inParts) this.#session.end(now, 'linkBroken');
+    else this.#session.beat(now);
   }
 
   handleWritable(): void {
-    for (const [token, running] of this.state.running) {
-      if (running.reply !== undefined) this.#sendReply(token, running, running.reply);
-    }
+    this.#session.handleWritable();
   }
 
   handleTimeout(now: Instant): void {
-    const { heartbeat } = this.state;
-    if (heartbeat === undefined) {
-      if (this.nextTimeout <= now) this.#rest();
-      return;
-    }
-    // Who was stopped itself has not heard the broker: that is no evidence against it.
-    if (now - this.nextTimeout > this.#settings.heartbeatInterval) {
-      forgive(heartbeat, now, this.#settings);
-    }
-    if (heartbeat.expiresAt <= now) this.#endSession(now, 'silent');
-    else if (heartbeat.beatAt <= now) this.#beat(now, heartbeat);
+    this.#session.handleTimeout(now);
   }
-
-  // The session
 
   /**
    * Begins a session; it must be idle.
    * @param endpoint index of one that is known to be there; undefined: it is this session's to find
    */
   connect(now: Instant, endpoint: number | undefined): void {
-    const { state } = this;
-    if (endpoint !== undefined) state.endpoint = endpoint;
-    state.phase = 'connecting';
-    state.session++;
-    state.unconfirmed = false;
-    state.heartbeat = startHeartbeat(now, this.#settings);
-    const { dialect } = state;
-    this.#outbox.open(this.port, this.#endpoint());
-    this.#send({ type: 'ready', dialect, service: this.#settings.service });
-    this.#outbox.emit({ type: 'connecting', endpoint: this.#endpoint(), dialect });
+    this.#session.connect(now, endpoint);
   }
 
   /** Says goodbye and begins no more, unless it has a request in hand: then ask again later. */
   retire(): void {
-    const { state } = this;
-    if (state.running.size > 0) return;
-    if (state.heartbeat !== undefined) {
-      this.#send({ type: 'disconnect', dialect: state.dialect });
-      this.#outbox.close(this.port, true);
-    }
-    state.heartbeat = undefined;
-    this.#rest();
+    this.#session.retire();
   }
 
   /** What runs is lost. */
   stop(): void {
-    for (const token of this.state.running.keys()) {
-      // Those of an earlier session were told when it ended.
-      if (this.#runningOf(token) !== undefined) this.#lose(token);
-    }
-    this.state.running.clear();
-    this.retire();
+    this.#session.stop();
   }
 
-  #rest(): void {
-    this.state.phase = 'idle';
-    this.state.reconnectAt = Infinity;
+  // What its life asks of it
+
+  open(index: number): void {
+    const { dialect } = this.#state;
+    const endpoint = this.#endpoints[index]!;
+    this.#state.unconfirmed = false;
+    this.#outbox.open(this.port, endpoint);
+    this.#send({ type: 'ready', dialect, service: this.#settings.service });
+    this.#outbox.emit({ type: 'connecting', endpoint, dialect });
   }
 
-  #beat(now: Instant, heartbeat: Heartbeat): void {
-    beaten(heartbeat, now, this.#settings);
-    this.#send({ type: 'heartbeat', dialect: this.state.dialect });
+  beat(): void {
+    this.#send({ type: 'heartbeat', dialect: this.#state.dialect });
   }
 
-  #endSession(now: Instant, reason: BrokerLossReason): void {
-    const { state } = this;
-    const wasActive = state.phase === 'active';
-    state.heartbeat = undefined;
+  leave(): void {
+    this.#send({ type: 'disconnect', dialect: this.#state.dialect });
+    this.#outbox.close(this.port, true);
+  }
+
+  lost(now: Instant, { reason, endpoint, wasActive }: SessionLoss<BrokerLossReason>): void {
     this.#outbox.close(this.port, reason === 'unexpectedCommand');
-    this.#outbox.emit({ type: 'brokerLost', endpoint: this.#endpoint(), reason });
-    for (const [token, running] of state.running) {
-      if (running.session !== state.session) continue;
-      if (running.reply === undefined) this.#lose(token);
-      else {
-        state.running.delete(token);
-        this.#outbox.emit({ type: 'replyDropped', token });
-      }
-    }
-    if (!wasActive) this.#tryOtherwise(reason === 'silent');
+    this.#outbox.emit({ type: 'brokerLost', endpoint: this.#endpoints[endpoint]!, reason });
+    const next = this.#session.state.endpoint;
+    if (this.#settings.protocol === 'auto')
+      this.#chooseDialect(wasActive, reason === 'silent', next);
+    this.#host.sessionLost(now, next);
+  }
+
+  reply({ envelope, partsSent }: Running, body: Frames): boolean {
+    const { dialect } = this.#state;
+    if (!this.#send({ type: 'result', dialect, envelope, body, final: true })) return false;
+    this.#state.unconfirmed = partsSent;
+    return true;
+  }
+
+  emit(event: HeldRequestEvent): void {
+    this.#outbox.emit(event);
+  }
+
+  /** After silence at every endpoint it is the other one. */
+  #chooseDialect(wasActive: boolean, wasSilent: boolean, nextEndpoint: number): void {
+    const state = this.#state;
     // A broker that was not there yet is silent too: one session in 0.1 must not mean 0.1 for ever.
-    else if (this.#settings.protocol === 'auto') state.dialect = 'mdp0.2';
-    const { reconnectInterval: backoff, reconnectLimit: backoffLimit, random } = this.#settings;
-    state.reconnectAt = now + backoffDelay({ backoff, backoffLimit }, state.retries++, random);
-    this.#settle(now);
-    this.#host.sessionLost(now, state.endpoint);
-  }
-
-  /** It was not to be: the next try is at the next endpoint, and after silence in the other dialect. */
-  #tryOtherwise(wasSilent: boolean): void {
-    const { state } = this;
-    state.endpoint = (state.endpoint + 1) % this.#endpoints.length;
-    if (this.#settings.protocol !== 'auto' || !wasSilent || state.endpoint !== 0) return;
-    state.dialect = state.dialect === 'mdp0.2' ? 'mdp0.1' : 'mdp0.2';
-  }
-
-  /** Waits for its turn to reconnect once no handler of an earlier session runs. */
-  #settle(now: Instant): void {
-    const { state } = this;
-    if (state.running.size > 0) {
-      state.phase = 'settling';
-      return;
+    if (wasActive) state.dialect = 'mdp0.2';
+    else if (wasSilent && nextEndpoint === 0) {
+      state.dialect = state.dialect === 'mdp0.2' ? 'mdp0.1' : 'mdp0.2';
     }
-    state.phase = 'waiting';
-    state.reconnectAt = Math.max(now, state.reconnectAt);
-  }
-
-  #endpoint(): string {
-    return this.#endpoints[this.state.endpoint]!;
   }
 
   // Requests
 
   #start(now: Instant, command: DispatchCommand): void {
-    const { state } = this;
     // Stock MDP has a credit of one: more than that would be a queue without a bound.
-    if (state.running.size > 0) {
-      this.#send({ type: 'disconnect', dialect: state.dialect });
-      return this.#endSession(now, 'unexpectedCommand');
+    if (this.running > 0) {
+      this.#send({ type: 'disconnect', dialect: this.#state.dialect });
+      return this.#session.end(now, 'unexpectedCommand');
     }
     const token = this.#host.nextToken();
     // A broker gives no second request to who has not answered the first.
-    state.unconfirmed = false;
-    state.running.set(token, {
+    this.#state.unconfirmed = false;
+    this.#session.hold(token, {
       envelope: keepFrames(command.envelope),
-      session: state.session,
+      session: this.#session.state.session,
       parts: [],
       partBytes: 0,
       partsSent: false,
@@ -295,13 +237,13 @@ export class StockWorkerSession {
 
   /** True if this request is in its hands. */
   has(token: HandlerToken): boolean {
-    return this.state.running.has(token);
+    return this.#session.has(token);
   }
 
   write(token: HandlerToken, body: Frames): void {
-    const running = this.#runningOf(token);
+    const running = this.#session.held(token);
     if (running === undefined || hasEnded(running)) return;
-    const { dialect } = this.state;
+    const { dialect } = this.#state;
     const { envelope, parts } = running;
     if (hasPartials(dialect)) {
       running.partsSent = true;
@@ -320,46 +262,23 @@ export class StockWorkerSession {
 
   /** @param failed instead of a reply */
   finish(now: Instant, token: HandlerToken, body: Frames, failed?: Failure): void {
-    const { state } = this;
-    const running = this.#runningOf(token);
-    if (running === undefined) {
-      if (!state.running.delete(token)) return;
-      this.#outbox.emit({ type: 'replyDropped', token });
-      if (state.phase === 'settling') this.#settle(now);
-      return;
-    }
-    if (running.reply !== undefined) return;
-    const { parts } = running;
-    const failure = running.failure ?? failed;
-    if (failure !== undefined) running.reply = encodeFailure(failure);
-    else running.reply = parts.length === 0 ? body : [...parts, ...body];
-    this.#sendReply(token, running, running.reply);
-  }
-
-  /** The handler is done with a request once its reply has left, which a full queue delays. */
-  #sendReply(token: HandlerToken, running: Running, body: Frames): void {
-    const { state } = this;
-    const { dialect } = state;
-    const { envelope, partsSent } = running;
-    if (!this.#send({ type: 'result', dialect, envelope, body, final: true })) return;
-    state.running.delete(token);
-    state.unconfirmed = partsSent;
-  }
-
-  /** What a handler is working on, unless its session is over. */
-  #runningOf(token: HandlerToken): Running | undefined {
-    const { running, session, heartbeat } = this.state;
-    const found = running.get(token);
-    return found?.session === session && heartbeat !== undefined ? found : undefined;
-  }
-
-  #lose(token: HandlerToken): void {
-    this.#outbox.emit({ type: 'requestLost', token });
+    const running = this.#session.held(token);
+    this.#session.finish(now, token, replyOf(body, running?.failure ?? failed, running?.parts));
   }
 
   #send(command: WorkerOutput): boolean {
     return this.#outbox.send(this.port, '', command);
   }
+}
+
+/** The one reply, with all that was written before it. */
+function replyOf(
+  body: Frames,
+  failure: Failure | undefined,
+  parts: readonly Uint8Array[] = [],
+): Frames {
+  if (failure !== undefined) return encodeFailure(failure);
+  return parts.length === 0 ? body : [...parts, ...body];
 }
 
 /** True if nothing the handler writes becomes a part of the reply any more. */

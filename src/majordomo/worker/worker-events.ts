@@ -1,8 +1,7 @@
 /** What a worker is asked and what it tells: the calls and events of its machine, and its settings. */
 import type { Failure } from '../../core/errors.ts';
-import type { HeartbeatSettings } from '../../core/heartbeat.ts';
 import type { Frames, Instant, Outbox } from '../../core/machine.ts';
-import type { Random } from '../../core/retry.ts';
+import type { HandlerToken, SessionSettings } from '../../core/worker-session.ts';
 import type { Dialect, SessionId, WorkerOutput } from '../wire/commands.ts';
 import type { ProbePort } from '../negotiation.ts';
 import type { WorkerProtocol } from '../options.ts';
@@ -11,8 +10,7 @@ import type { WorkerProtocol } from '../options.ts';
 export type StockPort = `stock-${number}`;
 export type WorkerPort = ProbePort | StockPort | 'express';
 
-/** Names one request in the hands of the worker's handler. */
-export type HandlerToken = number;
+export type { HandlerToken } from '../../core/worker-session.ts';
 
 export type WorkerCall =
   | { readonly type: 'connect'; readonly endpoints: readonly string[] }
@@ -84,16 +82,13 @@ export type WorkerMachineEvent =
   | { type: 'sessionOpened'; endpoint: string; session: SessionId; interval: number }
   | { type: 'sessionClosed'; session: SessionId };
 
-export interface WorkerSettings extends HeartbeatSettings {
+export interface WorkerSettings extends SessionSettings {
   readonly service: string;
   readonly protocol: WorkerProtocol;
   /** Requests at a time. */
   readonly concurrency: number;
-  readonly reconnectInterval: number;
-  readonly reconnectLimit: number;
   /** Bytes of parts that may wait: in stock MDP for the end of the reply, in express for the reader. */
   readonly replyBufferBytes: number;
-  readonly random: Random;
 }
 
 export type WorkerOutbox = Outbox<WorkerPort, WorkerOutput, WorkerMachineEvent>;

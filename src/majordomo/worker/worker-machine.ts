@@ -63,14 +63,14 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
   }
 
   fingerprint(now: Instant): string {
-    const stock = this.#stock.map(({ state }) => state);
+    const stock = this.#stock.map(({ states }) => states);
     const parts = [this.#state, this.#negotiation.state, ...this.#express.states, stock];
     return fingerprintOf(parts, now);
   }
 
   /** How many handlers run, of present sessions and of earlier ones. */
   get running(): number {
-    const inStock = this.#stock.reduce((sum, { state }) => sum + state.running.size, 0);
+    const inStock = this.#stock.reduce((sum, { running }) => sum + running, 0);
     return this.#express.running + inStock;
   }
 

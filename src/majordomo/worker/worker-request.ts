@@ -1,5 +1,6 @@
 /** One request as its handler sees it. What costs is made when the handler first asks for it. */
 import type { Frames, Instant } from '../../core/machine.ts';
+import { LateSignal } from '../../transport/handling.ts';
 import type { Clock } from '../../transport/transport.ts';
 import type { BodyCodec } from '../wire/body-codec.ts';
 import { decodeHeaders, NO_HEADERS, type Headers } from '../wire/headers.ts';
@@ -34,19 +35,13 @@ export class WorkerRequest extends CodedPayload {
   readonly #host: RequestHost;
   readonly #headerFrame: Uint8Array | undefined;
   readonly #deadlineAt: Instant;
+  readonly #late = new LateSignal();
   #headers: Headers | undefined;
-  #abort: AbortController | undefined;
-  #isAborted = false;
   #isSettled = false;
-  #abortReason: unknown;
   #writes: (() => void)[] | undefined;
 
   static {
-    abort = (request, reason) => {
-      request.#isAborted = true;
-      request.#abortReason = reason;
-      request.#abort?.abort(reason);
-    };
+    abort = (request, reason) => request.#late.abort(reason);
     written = (request) => request.#writes?.shift()?.();
     settle = (request) => {
       request.#isSettled = true;
@@ -92,11 +87,7 @@ export class WorkerRequest extends CodedPayload {
    * the broker ended. Stock MDP tells of the last alone.
    */
   get signal(): AbortSignal {
-    if (this.#abort === undefined) {
-      this.#abort = new AbortController();
-      if (this.#isAborted) this.#abort.abort(this.#abortReason);
-    }
-    return this.#abort.signal;
+    return this.#late.signal;
   }
 
   /**
@@ -112,7 +103,7 @@ export class WorkerRequest extends CodedPayload {
   write(part: unknown): Promise<void> {
     const body = this.#host.codec.encode(part);
     // A worker that closes, or has closed, would have no answer to it.
-    if (this.#isAborted || this.#isSettled) return Promise.resolve();
+    if (this.#late.isAborted || this.#isSettled) return Promise.resolve();
     return new Promise((resolve) => {
       this.#writes ??= [];
       this.#writes.push(resolve);

@@ -1,15 +1,15 @@
 /** The Majordomo worker: offers one service, and runs a handler for each request. */
 import type { Body } from '../../core/body.ts';
-import { ClosedError, InvalidArgumentError, NotReadyError } from '../../core/errors.ts';
-import type { Frames } from '../../core/machine.ts';
-import { NumberMap } from '../../core/number-map.ts';
-import { completeOptions, milliseconds } from '../../core/options.ts';
+import { ClosedError, InvalidArgumentError } from '../../core/errors.ts';
+import { completeOptions } from '../../core/options.ts';
 import { drainAndClose, signal } from '../../transport/closing.ts';
 import { Driver } from '../../transport/driver.ts';
 import { checkEndpoint } from '../../transport/endpoint.ts';
 import { systemEnvironment, type Environment } from '../../transport/environment.ts';
 import { EventSource } from '../../transport/event-source.ts';
-import { bodyCodecs, type BodyCodec, type CodecName } from '../wire/body-codec.ts';
+import { checkHandler, Handling } from '../../transport/handling.ts';
+import { Readiness } from '../../transport/readiness.ts';
+import { bodyCodecs, type CodecName } from '../wire/body-codec.ts';
 import type { WorkerInput, WorkerOutput } from '../wire/commands.ts';
 import { beaconTemplate } from './express-beacon.ts';
 import { isReserved, RESERVED_PREFIX } from '../wire/mmi.ts';
@@ -59,8 +59,7 @@ type WorkerDriver = Driver<WorkerPort, WorkerInput, WorkerOutput, WorkerCall, Wo
 export class MajordomoWorker extends EventSource<WorkerEvent> {
   /** The service it offers. */
   readonly service: string;
-  readonly #handler: ValueHandler;
-  readonly #codec: BodyCodec;
+  readonly #handling: Handling<WorkerRequest>;
   readonly #host: RequestHost;
   readonly #environment: Environment;
   readonly #drainTimeout: number;
@@ -68,15 +67,10 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
   readonly #hasBeacon: boolean;
   readonly #driver: WorkerDriver;
   readonly #endpoints: string[] = [];
-  /** Those whose handlers returned a promise. */
-  readonly #running = new NumberMap<WorkerRequest>();
-  /** A handler is being called right now. */
-  #isCalling = false;
   /** Sessions of stock MDP that were answered. */
   readonly #answered = new Set<number>();
-  readonly #ready = signal();
+  readonly #readiness: Readiness;
   readonly #drained = signal();
-  readonly #closed = signal();
   #closing: Promise<void> | undefined;
   #beaconClosed: Promise<void> | undefined;
 
@@ -122,20 +116,23 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
       const message = `names under '${RESERVED_PREFIX}' are the broker's own: choose another service name`;
       throw new InvalidArgumentError('ERR_INVALID_ARGUMENT', message);
     }
-    if (typeof handler !== 'function') {
-      const message = `MajordomoWorker: the handler must be a function, not ${typeof handler}`;
-      throw new InvalidArgumentError('ERR_INVALID_ARGUMENT', message);
-    }
+    checkHandler('MajordomoWorker', handler);
     const { random, transport, clock } = environment;
-    this.#handler = handler;
-    this.#codec = bodyCodecs[codec];
+    const bodyCodec = bodyCodecs[codec];
+    this.#handling = new Handling(handler, {
+      encode: (result) => bodyCodec.encode(codec === 'bytes' ? (result ?? []) : result),
+      settled: settleRequest,
+      reply: (token, body) => this.#driver.call({ type: 'reply', token, body }),
+      fail: (token, failure) => this.#driver.call({ type: 'fail', token, failure }),
+    });
     this.#host = {
-      codec: this.#codec,
+      codec: bodyCodec,
       clock,
       write: (token, body) => this.#driver.call({ type: 'write', token, body }),
       malformed: (reason) => this.announce({ type: 'malformed', reason }),
     };
     this.#environment = environment;
+    this.#readiness = new Readiness('this worker', ['broker', 'MDP'], clock);
     this.#drainTimeout = drainTimeout;
     this.#concurrency = settings.concurrency;
     this.#hasBeacon = beacon;
@@ -159,7 +156,7 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
 
   /** How many handlers run now. */
   get running(): number {
-    return this.#running.size + (this.#isCalling ? 1 : 0);
+    return this.#handling.running;
   }
 
   /**
@@ -181,21 +178,7 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
    * @throws ClosedError also when it is closed meanwhile
    */
   async ready(options?: { readonly timeout?: number }): Promise<void> {
-    const rules = { timeout: milliseconds(10_000) };
-    const { timeout } = completeOptions('ready', rules, options);
-    const { clock } = this.#environment;
-    if (this.#closing !== undefined) throw new ClosedError('this worker');
-    if (this.#endpoints.length === 0) throw new NotReadyError([], timeout);
-    const giveUp = signal();
-    const cancel = clock.wakeAt(clock.now() + timeout, giveUp.fire);
-    const outcome = await Promise.race([
-      this.#ready.promise.then(() => 'ready'),
-      giveUp.promise.then(() => 'late'),
-      this.#closed.promise.then(() => 'closed'),
-    ]);
-    cancel();
-    if (outcome === 'closed') throw new ClosedError('this worker');
-    if (outcome === 'late') throw new NotReadyError(this.#endpoints, timeout);
+    await this.#readiness.wait(this.#endpoints, options);
   }
 
   /**
@@ -203,7 +186,7 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
    * tells the broker goodbye, and frees all resources. What runs longer is aborted through its signal.
    */
   close(): Promise<void> {
-    this.#closed.fire();
+    this.#readiness.close();
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -222,9 +205,9 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
     switch (event.type) {
       case 'request':
         this.announce(event);
-        return this.#handle(event);
+        return this.#handling.run(event.token, new WorkerRequest(event, this.#host));
       case 'written': {
-        const request = this.#running.get(event.token);
+        const request = this.#handling.get(event.token);
         if (request !== undefined) partWritten(request);
         return;
       }
@@ -242,7 +225,7 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
       case 'ready':
         this.#answered.add(event.session);
         if (event.dialect === 'express' || this.#answered.size === this.#concurrency) {
-          this.#ready.fire();
+          this.#readiness.answered();
         }
         break;
       case 'drained':
@@ -254,7 +237,7 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
   }
 
   #abort(token: HandlerToken, reason: CancelReason | undefined): void {
-    const request = this.#running.get(token);
+    const request = this.#handling.get(token);
     if (request === undefined) return;
     const message = 'the time of the request is over';
     abortRequest(
@@ -269,63 +252,5 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
     this.#environment.beacon?.open(session, settings, (reason) =>
       this.announce({ type: 'beaconFailed', reason }),
     );
-  }
-
-  // Requests. Handlers that return no promise are done with at once, and at the least expense.
-
-  #handle(event: Extract<WorkerEvent, { readonly type: 'request' }>): void {
-    const { token } = event;
-    const request = new WorkerRequest(event, this.#host);
-    let result: unknown;
-    this.#isCalling = true;
-    try {
-      result = this.#handler(request);
-    } catch (error) {
-      return this.#fail(token, request, error);
-    } finally {
-      this.#isCalling = false;
-    }
-    if (!isThenable(result)) return this.#reply(token, request, result);
-    this.#running.set(token, request);
-    Promise.resolve(result).then(
-      (value) => this.#reply(token, request, value),
-      (error: unknown) => this.#fail(token, request, error),
-    );
-  }
-
-  #reply(token: HandlerToken, request: WorkerRequest, result: unknown): void {
-    let body: Frames;
-    try {
-      body = this.#codec.encode(this.#codec.name === 'bytes' ? (result ?? []) : result);
-    } catch (error) {
-      return this.#fail(token, request, error);
-    }
-    this.#settle(token, request);
-    this.#driver.call({ type: 'reply', token, body });
-  }
-
-  #fail(token: HandlerToken, request: WorkerRequest, error: unknown): void {
-    this.#settle(token, request);
-    const failure = { code: 'ERR_HANDLER_FAILED', message: messageOf(error) } as const;
-    this.#driver.call({ type: 'fail', token, failure });
-  }
-
-  #settle(token: HandlerToken, request: WorkerRequest): void {
-    this.#running.delete(token);
-    settleRequest(request);
-  }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  if (typeof value !== 'object' || value === null) return false;
-  return 'then' in value && typeof value.then === 'function';
-}
-
-/** Anything can be thrown, even what cannot be turned into text. */
-function messageOf(error: unknown): string {
-  try {
-    return String(error instanceof Error ? error.message : error);
-  } catch {
-    return 'the handler threw something that has no text';
   }
 }

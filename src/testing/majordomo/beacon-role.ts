@@ -4,14 +4,14 @@ import { encode } from '../../majordomo/wire/express-codec.ts';
 import type { TransportSocket } from '../../transport/transport.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { BROKER_ENDPOINT } from './broker-role.ts';
-import type { Stage } from './stage.ts';
+import type { MajordomoStage } from './stage.ts';
 
 /** While all is well one beat in so many is sent, to spend less of a run on them. */
 const CALM = 3;
 
 export class BeaconRole {
   readonly process: SimProcess;
-  readonly #stage: Stage;
+  readonly #stage: MajordomoStage;
   readonly #worker: SimProcess;
   #socket: TransportSocket | undefined;
   #session: SessionId | undefined;
@@ -19,7 +19,7 @@ export class BeaconRole {
   #beats = 0;
 
   /** Ends with `worker`, the process that it belongs to. */
-  constructor(stage: Stage, worker: SimProcess) {
+  constructor(stage: MajordomoStage, worker: SimProcess) {
     this.#stage = stage;
     this.#worker = worker;
     this.process = stage.world.start(`${worker.name}-beacon`, stage.processOptions());

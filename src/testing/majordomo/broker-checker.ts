@@ -10,23 +10,31 @@ import type {
   BrokerCall,
   BrokerSettings,
 } from '../../majordomo/broker/broker-machine.ts';
+import type { PendingRequest } from '../../majordomo/broker/requests.ts';
 import type { BrokerInput, BrokerOutput } from '../../majordomo/wire/commands.ts';
+import { OrderChecker } from '../book-checker.ts';
+import type { MachineChecker } from '../machine-role.ts';
 import { requireThat } from '../violation.ts';
-import type { Input, Watcher } from '../watched-machine.ts';
+import type { Input } from '../watched-machine.ts';
 import { ClientsChecker } from './clients-checker.ts';
 import { KeysChecker } from './keys-checker.ts';
 import { Announcements } from './peer-view.ts';
-import { QueueChecker } from './queue-checker.ts';
 import { RequestsChecker } from './requests-checker.ts';
 import { WorkersChecker } from './workers-checker.ts';
 
-export class BrokerChecker implements Watcher<BrokerPort, BrokerInput, BrokerCall> {
+export class BrokerChecker implements MachineChecker<
+  BrokerPort,
+  BrokerInput,
+  BrokerOutput,
+  BrokerCall,
+  BrokerEvent
+> {
   readonly #settings: BrokerSettings;
   readonly #machine: () => BrokerMachine;
   readonly #workers: WorkersChecker;
   readonly #clients: ClientsChecker;
   readonly #requests: RequestsChecker;
-  readonly #queue: QueueChecker;
+  readonly #queue: OrderChecker<PendingRequest>;
   readonly #keys: KeysChecker;
   readonly #announcements = new Announcements();
   #lastAt: Instant = -Infinity;
@@ -36,7 +44,7 @@ export class BrokerChecker implements Watcher<BrokerPort, BrokerInput, BrokerCal
     this.#machine = machine;
     this.#workers = new WorkersChecker(settings, machine);
     this.#clients = new ClientsChecker(settings, machine);
-    this.#queue = new QueueChecker(settings, machine);
+    this.#queue = new OrderChecker(settings, () => machine().requests);
     this.#requests = new RequestsChecker(settings, machine, this.#queue);
     this.#keys = new KeysChecker(settings, machine);
   }
@@ -61,7 +69,7 @@ export class BrokerChecker implements Watcher<BrokerPort, BrokerInput, BrokerCal
   }
 
   /** An output, as the machine gave it; not `accepted`: the peer's queue was full. */
-  said(to: Address, command: BrokerOutput, accepted: boolean): void {
+  said(_port: BrokerPort, to: Address, command: BrokerOutput, accepted: boolean): void {
     const now = this.#lastAt;
     this.#announcements.sent(to, command);
     this.#workers.said(to, command);

@@ -3,7 +3,7 @@
  * belongs to it; at most one try at a time is under way, and nothing is sent after the end.
  */
 import { sizeOf } from '../../core/frames.ts';
-import type { Instant } from '../../core/machine.ts';
+import type { Address, Instant } from '../../core/machine.ts';
 import type {
   ClientCall,
   ClientEvent,
@@ -12,8 +12,9 @@ import type {
 } from '../../majordomo/client/client-machine.ts';
 import type { ClientInput, ClientOutput, RequestCommand } from '../../majordomo/wire/commands.ts';
 import { EXPRESS_QUERY } from '../../majordomo/wire/mmi.ts';
+import type { MachineChecker } from '../machine-role.ts';
 import { requireThat, Violation } from '../violation.ts';
-import type { Input, Watcher } from '../watched-machine.ts';
+import type { Input } from '../watched-machine.ts';
 import { LinkChecker } from './link-checker.ts';
 import type { PlannedOperation } from './plan.ts';
 import {
@@ -56,7 +57,13 @@ export interface ClientSurroundings {
   count(what: string): void;
 }
 
-export class ClientChecker implements Watcher<ClientPort, ClientInput, ClientCall> {
+export class ClientChecker implements MachineChecker<
+  ClientPort,
+  ClientInput,
+  ClientOutput,
+  ClientCall,
+  ClientEvent
+> {
   readonly calls = new Map<RequestId, Call>();
   readonly #surroundings: ClientSurroundings;
   readonly #byWork = new Map<string, Call>();
@@ -118,7 +125,7 @@ export class ClientChecker implements Watcher<ClientPort, ClientInput, ClientCal
     this.#lanes.delete(port);
   }
 
-  said(port: ClientPort, command: ClientOutput, accepted: boolean): void {
+  said(port: ClientPort, _to: Address, command: ClientOutput, accepted: boolean): void {
     if (port === 'express') {
       // Of what is refused only the wish to cancel counts: the next heartbeat tells it.
       if (accepted || command.type === 'cancel' || command.type === 'heartbeat') {

@@ -11,13 +11,13 @@ import {
   type RequestId,
 } from '../../majordomo/client/client-machine.ts';
 import type { ClientInput, ClientOutput } from '../../majordomo/wire/commands.ts';
-import { Driver } from '../../transport/driver.ts';
+import type { Driver } from '../../transport/driver.ts';
+import { drive, exitAfter, MachineRole, type EndCall } from '../machine-role.ts';
 import type { SimProcess } from '../sim-process.ts';
-import { WatchedMachine } from '../watched-machine.ts';
 import { BROKER_ENDPOINT } from './broker-role.ts';
 import { ClientChecker } from './client-checker.ts';
 import { SERVICES, type PlannedClient, type PlannedOperation } from './plan.ts';
-import type { Stage } from './stage.ts';
+import type { MajordomoStage } from './stage.ts';
 import { encodeWork, type Work } from './work.ts';
 
 type ClientDriver = Driver<ClientPort, ClientInput, ClientOutput, ClientCall, ClientEvent>;
@@ -28,12 +28,9 @@ const IMPATIENT = 4;
 /** What is asked under a key, which is the same whoever asks. */
 const KEYED = ['reply', 'parts', 'echo'] as const;
 
-export class ClientRole {
-  readonly name: string;
-  readonly #stage: Stage;
+export class ClientRole extends MachineRole {
+  readonly #stage: MajordomoStage;
   readonly #planned: PlannedClient;
-  #process!: SimProcess;
-  #draining: SimProcess | undefined;
   #driver!: ClientDriver;
   #checker!: ClientChecker;
   #machine!: ClientMachine;
@@ -42,15 +39,11 @@ export class ClientRole {
   /** Sizes of the parts that the readers of slow streams have not taken. */
   #unread = new Map<RequestId, number[]>();
 
-  constructor(stage: Stage, name: string, planned: PlannedClient) {
+  constructor(stage: MajordomoStage, name: string, planned: PlannedClient) {
+    super(stage, name);
     this.#stage = stage;
-    this.name = name;
     this.#planned = planned;
     this.start();
-  }
-
-  get process(): SimProcess {
-    return this.#process;
   }
 
   get machine(): ClientMachine {
@@ -62,11 +55,6 @@ export class ClientRole {
     return this.#checker;
   }
 
-  get isDraining(): boolean {
-    return this.#draining === this.#process;
-  }
-
-  /** For the fault × state matrix. */
   get state(): string {
     return this.#machine.waiting > 0
       ? 'queued'
@@ -75,57 +63,40 @@ export class ClientRole {
         : 'idle';
   }
 
-  start(): void {
-    const { world, plan, network } = this.#stage;
-    const process = world.start(this.name, this.#stage.processOptions());
-    const checker = new ClientChecker(this.name, this.#stage);
-    this.#process = process;
-    this.#checker = checker;
+  protected live(process: SimProcess): (call: EndCall) => void {
+    const stage = this.#stage;
+    this.#checker = new ClientChecker(this.name, stage);
     this.#unread = new Map();
     this.#incarnation++;
-    const driver: ClientDriver = new Driver<
+    const driver: ClientDriver = drive<
       ClientPort,
       ClientInput,
       ClientOutput,
       ClientCall,
       ClientEvent
     >({
-      machine: (outbox) => {
-        this.#machine = new ClientMachine(
-          {
-            ...outbox,
-            open: (port, endpoint) => (checker.opened(port), outbox.open(port, endpoint)),
-            close: (port, flush) => (checker.closed(port), outbox.close(port, flush)),
-            send: (port, to, command) => {
-              const accepted = outbox.send(port, to, command);
-              checker.said(port, command, accepted);
-              return accepted;
-            },
-            emit: (event) => (checker.told(event), outbox.emit(event)),
-          },
-          this.#settings(),
-        );
-        return new WatchedMachine(this.#machine, checker);
-      },
+      stage,
+      process,
+      machine: (outbox) => (this.#machine = new ClientMachine(outbox, this.#settings())),
+      checker: this.#checker,
       codec: clientCodec,
       kindOf: () => 'dealer',
-      transport: network.transport(process),
-      clock: process,
-      peerQueueBytes: plan.settings.peerQueueBytes,
+      peerQueueBytes: stage.plan.settings.peerQueueBytes,
       onEvent: (event) => {
         this.#count(event);
         if (event.type === 'partial') this.#read(process, driver, event);
-        if (event.type === 'drained') driver.close(() => process.atTurnEnd(() => process.exit()));
+        if (event.type === 'drained') exitAfter(process, driver);
       },
     });
     this.#driver = driver;
     process.run(() => driver.call({ type: 'connect', endpoints: [BROKER_ENDPOINT] }));
+    return (call) => driver.call(call);
   }
 
   /** Makes the planned call, if the process is there. */
   issue(planned: PlannedOperation): void {
     const operation = this.#feasible(planned);
-    const process = this.#process;
+    const { process } = this;
     const driver = this.#driver;
     const checker = this.#checker;
     if (process.isOver) return;
@@ -142,16 +113,6 @@ export class ClientRole {
       const cancelAt = process.now() + operation.cancelAfter;
       process.wakeAt(cancelAt, () => driver.call({ type: 'cancel', id, reason: 'planned' }));
     });
-  }
-
-  drain(): void {
-    this.#draining = this.#process;
-    this.#process.run(() => this.#driver.call({ type: 'drain' }));
-  }
-
-  stop(): void {
-    this.#draining = this.#process;
-    this.#process.run(() => this.#driver.call({ type: 'stop' }));
   }
 
   #settings(): ClientSettings {

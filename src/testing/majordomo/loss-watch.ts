@@ -9,7 +9,7 @@ import type { Instant } from '../../core/machine.ts';
 import type { BrokerMachine } from '../../majordomo/broker/broker-machine.ts';
 import { requireThat } from '../violation.ts';
 import type { LinkChecker } from './link-checker.ts';
-import type { Stage } from './stage.ts';
+import type { MajordomoStage } from './stage.ts';
 import type { WorkerChecker } from './worker-checker.ts';
 
 /** Milliseconds between two looks. */
@@ -26,14 +26,14 @@ export interface WatchedRun {
 }
 
 export class LossWatch {
-  readonly #stage: Stage;
+  readonly #stage: MajordomoStage;
   readonly #run: WatchedRun;
   /** Since when something is known to one end alone. */
   #since = new Map<string, Instant>();
   #dropped = 0;
   #dropAt: Instant = 0;
 
-  constructor(stage: Stage, run: WatchedRun) {
+  constructor(stage: MajordomoStage, run: WatchedRun) {
     this.#stage = stage;
     this.#run = run;
   }

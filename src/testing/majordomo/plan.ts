@@ -6,6 +6,7 @@
  * is in `plans.ts`.
  */
 import type { ClientProtocol, WorkerProtocol } from '../../majordomo/options.ts';
+import type { PlannedFault } from '../faults.ts';
 
 /** The longest timeout of an operation. */
 export const LONGEST_TIMEOUT = 3000;
@@ -79,14 +80,7 @@ export const TARGETS = [
 ] as const;
 export type Target = (typeof TARGETS)[number];
 
-export interface PlannedFault {
-  readonly at: number;
-  readonly kind: FaultKind;
-  readonly target: Target;
-  readonly duration: number;
-  /** Messages to drop, effects before a crash. */
-  readonly count: number;
-}
+export type MajordomoFault = PlannedFault<FaultKind, Target>;
 
 export interface PlannedOperation {
   readonly at: number;
@@ -169,7 +163,7 @@ export interface MajordomoPlan {
   /** A worker that speaks the wire but keeps no rule; undefined: none. */
   readonly rogue: PlannedRogue | undefined;
   readonly operations: readonly PlannedOperation[];
-  readonly faults: readonly PlannedFault[];
+  readonly faults: readonly MajordomoFault[];
   /** Which of the workers offering a service, and which client, belong to the core that is healed. */
   readonly core: number;
 }

@@ -1,6 +1,8 @@
 /** How plans are drawn: sizes and settings that are small on purpose, and old dialects in every mix. */
 import fc from 'fast-check';
 import type { Dialect } from '../../majordomo/wire/commands.ts';
+import { faultPlans } from '../faults.ts';
+import { onceIn, rarely } from '../plans.ts';
 import {
   BEHAVIOURS,
   CHAOS_ENDS,
@@ -9,6 +11,7 @@ import {
   LONGEST_TIMEOUT,
   MISCHIEFS,
   TARGETS,
+  type FaultKind,
   type MajordomoPlan,
   type PlannedClient,
   type PlannedOperation,
@@ -16,22 +19,6 @@ import {
   type PlannedWorker,
   type Target,
 } from './plan.ts';
-
-/** A value once in `times`, undefined otherwise. */
-function onceIn<Value>(
-  times: number,
-  arbitrary: fc.Arbitrary<Value>,
-): fc.Arbitrary<Value | undefined> {
-  return fc.oneof(
-    { weight: times - 1, arbitrary: fc.constant(undefined) },
-    { weight: 1, arbitrary },
-  );
-}
-
-/** True once in `times`. */
-function rarely(times: number): fc.Arbitrary<boolean> {
-  return onceIn(times, fc.constant(true)).map((drawn) => drawn === true);
-}
 
 const settings = fc.record({
   heartbeatInterval: fc.constantFrom(80, 150, 150),
@@ -105,31 +92,14 @@ const operation: fc.Arbitrary<PlannedOperation> = fc.record({
   readPace: fc.constantFrom(0, 0, 10, 80),
 });
 
-/** Indices instead of values: the kinds allowed in a run are a random subset (swarm testing). */
-const rawFault = fc.record({
-  at: fc.nat({ max: CHAOS_ENDS - 200 }),
-  kind: fc.nat({ max: 1000 }),
-  target: fc.constantFrom<Target[]>('broker', ...TARGETS),
-  duration: fc.constantFrom(5, 40, 150, 400, 1200),
-  count: fc.integer({ min: 1, max: 6 }),
-});
-
-const shapes = fc.record({
+/** Every plan of the suite. */
+export const majordomoPlans: fc.Arbitrary<MajordomoPlan> = fc.record({
   seed: fc.nat({ max: 0x7fffffff }),
   settings,
   workers: fc.array(worker, { minLength: 1, maxLength: 3 }),
   clients: fc.array(client, { minLength: 1, maxLength: 2 }),
   rogue: onceIn(3, rogue),
   operations: fc.array(operation, { minLength: 3, maxLength: 24, size: 'max' }),
-  kinds: fc.subarray([...FAULT_KINDS], { minLength: 2 }),
-  faults: fc.array(rawFault, { minLength: 2, maxLength: 6, size: 'max' }),
+  faults: faultPlans<FaultKind, Target>(FAULT_KINDS, ['broker', ...TARGETS], CHAOS_ENDS - 200),
   core: fc.nat({ max: 2 }),
 });
-
-/** Every plan of the suite. */
-export const majordomoPlans: fc.Arbitrary<MajordomoPlan> = shapes.map(
-  ({ kinds, faults, ...plan }) => ({
-    ...plan,
-    faults: faults.map((fault) => ({ ...fault, kind: kinds[fault.kind % kinds.length]! })),
-  }),
-);

@@ -5,11 +5,10 @@
 import type { Instant } from '../../core/machine.ts';
 import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker/broker-machine.ts';
 import type { BrokerInput, DispatchCommand } from '../../majordomo/wire/commands.ts';
-import { itemsOf } from '../../core/fair-queue.ts';
 import type { PendingRequest } from '../../majordomo/broker/requests.ts';
+import { checkConservation, type OrderChecker } from '../book-checker.ts';
 import { requireThat, Violation } from '../violation.ts';
 import { ROUNDING } from './peer-view.ts';
-import type { QueueChecker } from './queue-checker.ts';
 import type { Returned } from './worker-view.ts';
 
 /** What the checker knows of one accepted request. */
@@ -25,12 +24,16 @@ const WHOLE = 1 + ROUNDING;
 export class RequestsChecker {
   readonly #settings: BrokerSettings;
   readonly #machine: () => BrokerMachine;
-  readonly #queue: QueueChecker;
+  readonly #queue: OrderChecker<PendingRequest>;
   readonly #histories = new WeakMap<PendingRequest, History>();
   #now: Instant = 0;
   #timeLeft = Infinity;
 
-  constructor(settings: BrokerSettings, machine: () => BrokerMachine, queue: QueueChecker) {
+  constructor(
+    settings: BrokerSettings,
+    machine: () => BrokerMachine,
+    queue: OrderChecker<PendingRequest>,
+  ) {
     this.#settings = settings;
     this.#machine = machine;
     this.#queue = queue;
@@ -112,41 +115,12 @@ export class RequestsChecker {
     }
   }
 
-  /** Every accepted request is in exactly one place. */
   #checkConservation(): void {
     const { requests, sessions } = this.#machine();
-    const { state } = requests;
-    const { replied, failed, expired, cancelled } = state.ended;
-    const ended = replied + failed + expired + cancelled;
-    // Most steps are heartbeats of nobody at work.
-    if (state.open.size + state.queues.size === 0 && state.accepted === ended) return;
-    const seen = new Set<PendingRequest>();
-    const see = (request: PendingRequest, expected: 'queued' | 'inFlight'): void => {
-      requireThat(!seen.has(request), 'conservation', () => {
-        return `request ${request.id} is in two places`;
-      });
-      requireThat(request.state === expected, 'conservation', () => {
-        return `request ${request.id} stands where ${expected} ones do, but is ${request.state}`;
-      });
-      seen.add(request);
-    };
-    for (const queue of state.queues.values()) {
-      for (const request of itemsOf(queue)) see(request, 'queued');
-    }
-    const queued = seen.size;
-    for (const session of sessions.all()) {
-      for (const { request } of session.running.values()) {
-        if (request.state === 'inFlight' || request.state === 'queued') see(request, 'inFlight');
+    checkConservation(requests, function* held() {
+      for (const { running } of sessions.all()) {
+        for (const { request } of running.values()) yield request;
       }
-    }
-    requireThat(state.accepted === seen.size + ended, 'conservation', () => {
-      const ends = `${replied} replied, ${failed} failed, ${expired} expired, ${cancelled} cancelled`;
-      return `${state.accepted} accepted, but ${queued} queued, ${seen.size - queued} in flight, ${ends}`;
-    });
-    const inFlight = seen.size - queued;
-    const agree = state.queued === queued && state.inFlight === inFlight;
-    requireThat(agree && state.open.size === seen.size, 'conservation', () => {
-      return `counted ${state.queued} and ${state.inFlight}, found ${queued} and ${inFlight}`;
     });
   }
 

@@ -11,7 +11,7 @@ import type { TransportSocket } from '../../transport/transport.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { BROKER_ENDPOINT } from './broker-role.ts';
 import { SERVICES, type Mischief, type PlannedRogue } from './plan.ts';
-import type { Stage } from './stage.ts';
+import type { MajordomoStage } from './stage.ts';
 import { decodeWork, wholeReplyTo } from './work.ts';
 
 /** What no honest worker replies. */
@@ -25,7 +25,7 @@ type Target = Pick<DispatchCommand, 'envelope' | 'number'>;
 
 export class RogueRole {
   readonly process: SimProcess;
-  readonly #stage: Stage;
+  readonly #stage: MajordomoStage;
   readonly #service: string;
   readonly #mischiefs: readonly Mischief[];
   readonly #dialect: 'mdp0.2' | 'express';
@@ -39,7 +39,7 @@ export class RogueRole {
   #former: (() => void) | undefined;
   #turn = 0;
 
-  constructor(stage: Stage, { service, mischiefs, express }: PlannedRogue) {
+  constructor(stage: MajordomoStage, { service, mischiefs, express }: PlannedRogue) {
     this.#stage = stage;
     this.#service = SERVICES[service]!;
     this.#mischiefs = mischiefs;

@@ -1,29 +1,26 @@
 /**
- * One run of a Majordomo plan.
- *
- * First chaos: operations and faults as planned, every invariant after every step. Then liveness: a
- * viable core (the broker, one worker for each service, one client) is healed, the rest stays broken
- * for ever, and everything the core was asked, before and now, must end within a stated bound.
+ * One run of a Majordomo plan. The viable core that is healed in the end is the broker, one worker for
+ * each service, and one client.
  */
-import { countLost } from '../effects.ts';
+import { isUp, type Role } from '../roles.ts';
+import { requireNone, Scenario, type Verdict } from '../scenario.ts';
 import type { RunResult } from '../suite.ts';
 import type { Transcript } from '../transcript.ts';
-import { requireThat, Violation } from '../violation.ts';
+import { requireThat } from '../violation.ts';
 import { BrokerRole } from './broker-role.ts';
 import { ClientRole } from './client-role.ts';
-import { cutOff, heal, inflict, isUp, pause, type Role } from './faults.ts';
+import { inflict } from './faults.ts';
 import { LossWatch } from './loss-watch.ts';
 import {
   CHAOS_ENDS,
   LONGEST_TIMEOUT,
   SERVICES,
+  type MajordomoFault,
   type MajordomoPlan,
-  type PlannedFault,
   type PlannedOperation,
-  type Target,
 } from './plan.ts';
 import { RogueRole } from './rogue-role.ts';
-import { Stage } from './stage.ts';
+import { MajordomoStage } from './stage.ts';
 import { WorkerRole } from './worker-role.ts';
 
 /**
@@ -34,9 +31,6 @@ const SLACK = 2000;
 
 /** How long the core may take to find together: expiry of what died, back-off of what reconnects. */
 const RECOVERY = 1300;
-
-/** How often it is looked whether all is over. */
-const SLICE = 100;
 
 /** What a fresh request asks when everything should work again. */
 const PROOF: Omit<PlannedOperation, 'service' | 'client'> = {
@@ -57,46 +51,43 @@ const PROOF: Omit<PlannedOperation, 'service' | 'client'> = {
 
 /** @throws nothing: a violation is part of the result */
 export function runMajordomoPlan(plan: MajordomoPlan, transcript?: Transcript): RunResult {
-  const run = new MajordomoRun(plan, transcript);
-  let violation: Violation | undefined;
-  try {
-    run.chaos();
-    run.liveness();
-  } catch (error) {
-    if (!(error instanceof Violation)) throw error;
-    violation = error;
-  }
-  return run.result(violation);
+  return new MajordomoRun(new MajordomoStage(plan, transcript)).run();
 }
 
-class MajordomoRun {
-  readonly #stage: Stage;
+class MajordomoRun extends Scenario<MajordomoFault> {
+  readonly #stage: MajordomoStage;
   readonly #broker: BrokerRole;
   readonly #workers: readonly WorkerRole[];
   readonly #clients: readonly ClientRole[];
-  readonly #roles: ReadonlyMap<string, Role>;
   readonly #rogue: RogueRole | undefined;
-  /** Who is healed; undefined before that. */
-  #core: ReadonlySet<string> | undefined;
-  #faults = 0;
 
-  constructor(plan: MajordomoPlan, transcript: Transcript | undefined) {
-    const stage = new Stage(plan, transcript);
+  constructor(stage: MajordomoStage) {
+    super(stage);
+    const { workers, clients, rogue } = stage.plan;
     this.#stage = stage;
     this.#broker = new BrokerRole(stage);
-    this.#workers = plan.workers.map(
+    this.#workers = workers.map(
       (worker, index) => new WorkerRole(stage, `worker-${index}`, worker),
     );
-    this.#clients = plan.clients.map(
+    this.#clients = clients.map(
       (client, index) => new ClientRole(stage, `client-${index}`, client),
     );
-    const { rogue } = plan;
     this.#rogue = rogue === undefined ? undefined : new RogueRole(stage, rogue);
-    const roles: Role[] = [this.#broker, ...this.#workers, ...this.#clients];
-    this.#roles = new Map(roles.map((role) => [role.name, role]));
   }
 
-  chaos(): void {
+  protected get roles(): readonly Role[] {
+    return [this.#broker, ...this.#workers, ...this.#clients];
+  }
+
+  protected peersOf(role: Role): readonly Role[] {
+    return role === this.#broker ? [...this.#workers, ...this.#clients] : [this.#broker];
+  }
+
+  protected inflict(fault: MajordomoFault, role: Role): boolean {
+    return inflict(this.#stage, fault, role, this.peersOf(role), this.#workers);
+  }
+
+  protected chaos(): void {
     const { world, plan } = this.#stage;
     for (const operation of plan.operations) {
       const client = this.#clients[operation.client % this.#clients.length]!;
@@ -104,39 +95,39 @@ class MajordomoRun {
     }
     new LossWatch(this.#stage, {
       broker: () => this.#broker.machine,
-      workers: () => this.#judged(this.#workers).map(({ checker }) => checker),
-      links: () => this.#judged(this.#clients).map(({ checker }) => checker.link),
+      workers: () =>
+        this.#workers.filter((role) => this.isJudged(role)).map(({ checker }) => checker),
+      links: () =>
+        this.#clients.filter((role) => this.isJudged(role)).map(({ checker }) => checker.link),
     }).start();
-    for (const fault of plan.faults) world.schedule(fault.at, () => this.#inflict(fault));
+    this.scheduleFaults(plan.faults);
     world.run(CHAOS_ENDS);
   }
 
-  liveness(): void {
+  protected liveness(): void {
     const { world, plan } = this.#stage;
     const client = this.#clients[plan.core % this.#clients.length]!;
     const workers = SERVICES.map((_, service) => this.#coreWorker(service)).filter(
       (worker) => worker !== undefined,
     );
-    this.#stage.isHealed = true;
     this.#rogue?.process.crash();
-    this.#core = new Set([this.#broker.name, client.name, ...workers.map(({ name }) => name)]);
-    this.#breakTheRest(this.#core);
+    this.breakTheRest([this.#broker, client, ...workers]);
     this.#stage.calmAt = Math.max(this.#stage.calmAt, world.now + RECOVERY / 2);
     for (const worker of workers) {
       if (isUp(worker) && worker.isStuck) worker.process.crash();
-      heal(this.#stage, worker);
+      this.heal(worker);
     }
-    heal(this.#stage, this.#broker);
-    heal(this.#stage, client);
+    this.heal(this.#broker, []);
+    this.heal(client);
     // What was asked before ends first: calls by their timeout, what they left in the broker by its ttl.
     const { requestTtl, attemptTimeout } = plan.settings;
     const limit = world.now + LONGEST_TIMEOUT + requestTtl + attemptTimeout + SLACK;
     world.run(world.now + RECOVERY);
-    this.#runUntilQuiet(client, limit);
+    this.runUntil(() => this.#isQuiet(client), limit);
     this.#checkSettled(client);
     const before = client.checker.calls.size;
     for (const { service } of workers) client.issue({ ...PROOF, client: 0, service });
-    this.#runUntilQuiet(client, world.now + LONGEST_TIMEOUT + SLACK);
+    this.runUntil(() => this.#isQuiet(client), world.now + LONGEST_TIMEOUT + SLACK);
     this.#checkSettled(client);
     for (const { work, outcome } of [...client.checker.calls.values()].slice(before)) {
       requireThat(outcome === 'reply', 'the core works again', () => {
@@ -146,48 +137,12 @@ class MajordomoRun {
     this.#checkQuiet(client);
   }
 
-  result(violation: Violation | undefined): RunResult {
-    const { world, tally, network } = this.#stage;
-    const { effects, trace } = world;
-    if (
-      violation === undefined &&
-      effects.sent !== effects.delivered + countLost(effects) + network.inTransit()
-    ) {
-      throw new Error('the simulated network lost count of its messages');
-    }
+  protected verdict(): Verdict {
+    const { tally } = this.#stage;
     return {
-      violation,
-      trace: trace.digest,
-      effects: { ...effects },
-      tally: Object.fromEntries(tally),
-      faults: this.#faults,
       completed: tally.get('client.reply') ?? 0,
       disturbed: (tally.get('broker.requestRequeued') ?? 0) + (tally.get('client.retry') ?? 0) > 0,
-      virtualTime: world.now,
     };
-  }
-
-  #inflict(fault: PlannedFault): void {
-    const role = this.#roleOf(fault.target);
-    const others = [...this.#workers, ...this.#clients];
-    const { state } = role;
-    const cell = `${fault.kind} × ${role.name.split('-')[0]!} ${state}`;
-    if (!inflict(this.#stage, fault, role, others)) return;
-    this.#faults++;
-    this.#stage.count(cell);
-  }
-
-  /** Those who are up, and not left broken for ever. */
-  #judged<Kind extends Role>(roles: readonly Kind[]): Kind[] {
-    return roles.filter((role) => isUp(role) && this.#core?.has(role.name) !== false);
-  }
-
-  /** Whom a fault hits: numbers beyond those who are there begin anew. */
-  #roleOf(target: Target): Role {
-    const [kind, number] = target.split('-');
-    if (kind === 'broker') return this.#broker;
-    const roles = kind === 'worker' ? this.#workers : this.#clients;
-    return roles[Number(number) % roles.length]!;
   }
 
   /** One of the workers that offer a service, if any does. */
@@ -196,30 +151,12 @@ class MajordomoRun {
     return able[this.#stage.plan.core % Math.max(1, able.length)];
   }
 
-  /** Who is not of the core stays as it is, if it is broken, or breaks now: for ever. */
-  #breakTheRest(core: ReadonlySet<string>): void {
-    const { network, world } = this.#stage;
-    network.healAll();
-    for (const role of this.#roles.values()) {
-      if (core.has(role.name) || !isUp(role)) continue;
-      const fate = world.random();
-      if (fate < 0.3) role.process.crash();
-      else if (fate < 0.6) pause(role);
-      else if (fate < 0.8) cutOff(network, role.name, 'broker', { oneWay: fate < 0.7 });
-    }
-  }
-
-  #runUntilQuiet(client: ClientRole, limit: number): void {
-    const { world } = this.#stage;
-    const isQuiet = (): boolean => {
-      const { requests, sessions } = this.#broker.machine;
-      const { queued, inFlight } = requests.state;
-      // A worker may be idle and its broker not know it, until the attempt times out.
-      for (const { running } of sessions.all()) if (running.size > 0) return false;
-      return client.checker.unsettled + queued + inFlight === 0;
-    };
-    do world.run(world.now + SLICE);
-    while (!isQuiet() && world.now < limit);
+  #isQuiet(client: ClientRole): boolean {
+    const { requests, sessions } = this.#broker.machine;
+    const { queued, inFlight } = requests.state;
+    // A worker may be idle and its broker not know it, until the attempt times out.
+    for (const { running } of sessions.all()) if (running.size > 0) return false;
+    return client.checker.unsettled + queued + inFlight === 0;
   }
 
   #checkSettled(client: ClientRole): void {
@@ -243,8 +180,4 @@ class MajordomoRun {
       'waiting clients',
     );
   }
-}
-
-function requireNone(left: number, what: string): void {
-  requireThat(left === 0, 'quiescence', () => `${left} ${what} are remembered`);
 }

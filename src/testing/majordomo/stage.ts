@@ -1,30 +1,17 @@
-/** What all roles of one run share: the world, the network, the plan, and the tally. */
+/** What all roles of a Majordomo run share beside the common stage: the plan, and what was sent. */
 import { toAddress } from '../../core/frames.ts';
 import type { Address, Instant } from '../../core/machine.ts';
 import type { BrokerOutput, DispatchNumber, DispatchTag } from '../../majordomo/wire/commands.ts';
-import type { SimProcessOptions } from '../sim-process.ts';
-import { SimNetwork } from '../sim-network.ts';
-import { SimWorld } from '../sim-world.ts';
-import { seededRandom } from '../../core/random.ts';
+import { Stage } from '../stage.ts';
 import type { Transcript } from '../transcript.ts';
 import { requireThat } from '../violation.ts';
 import { SERVICES, type MajordomoPlan } from './plan.ts';
 
-/** How often a timer is late, and by how many milliseconds at most, where a plan wants late timers. */
-const LATE_SHARE = 0.1;
-const LATEST = 30;
-
 /** Stands for every process in `resetInReply`. */
 export const ANY = '*';
 
-export class Stage {
+export class MajordomoStage extends Stage {
   readonly plan: MajordomoPlan;
-  readonly world: SimWorld;
-  readonly network: SimNetwork;
-  /** How often each thing happened, besides what the network counts. */
-  readonly tally = new Map<string, number>();
-  /** From then on no handler hangs: whoever healed the core also mended the service. */
-  isHealed = false;
   /** The tags and numbers of recent dispatches to honest workers: what a rogue may steal. */
   readonly tags: DispatchTag[] = [];
   readonly numbers: DispatchNumber[] = [];
@@ -43,18 +30,17 @@ export class Stage {
   readonly resetInReply = new Set<string>();
 
   constructor(plan: MajordomoPlan, transcript?: Transcript) {
-    const { notices, highWaterMark, ghostDelay, jitter } = plan.settings;
-    const random = seededRandom(plan.seed);
-    this.plan = plan;
-    this.world = new SimWorld(transcript === undefined ? { random } : { random, transcript });
-    this.network = new SimNetwork(this.world, {
+    const { notices, highWaterMark, ghostDelay, jitter, lateTimers } = plan.settings;
+    const network = {
       notices,
       highWaterMark,
       receiveWindow: highWaterMark / 2,
       ghostDelay,
       jitter,
       reconnectInterval: 10,
-    });
+    };
+    super({ seed: plan.seed, lateTimers, network }, transcript);
+    this.plan = plan;
   }
 
   /**
@@ -91,19 +77,6 @@ export class Stage {
     this.world.after((latency + jitter / 2) * this.world.random(), () => {
       if (this.network.reset(name, 'broker') > 0) this.count('resetInReply');
     });
-  }
-
-  count(what: string): void {
-    this.tally.set(what, (this.tally.get(what) ?? 0) + 1);
-    this.world.trace.addText(what);
-    this.world.transcript?.event(this.world.now, what);
-  }
-
-  processOptions(): SimProcessOptions {
-    const { random } = this.world;
-    const clockStart = 1000 * random();
-    if (!this.plan.settings.lateTimers) return { clockStart };
-    return { clockStart, lateness: () => (random() < LATE_SHARE ? LATEST * random() : 0) };
   }
 
   /** The numbers of dispatches begin anew. */

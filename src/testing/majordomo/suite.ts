@@ -1,4 +1,5 @@
 /** The Majordomo suite: its plans, and what must have happened for it to count. */
+import { cellsOf } from '../faults.ts';
 import type { Suite } from '../suite.ts';
 import { showMessage } from './format.ts';
 import type { FaultKind, MajordomoPlan } from './plan.ts';
@@ -162,8 +163,7 @@ export const majordomoSuite: Suite<MajordomoPlan> = {
   format: showMessage,
   probes: PROBES,
   cells: [
-    ...CELL_KINDS.flatMap((kind) => CELL_STATES.map((state) => `${kind} × ${state}`)),
-    'stall × worker idle',
-    'stall × worker busy',
+    ...cellsOf(CELL_KINDS, CELL_STATES),
+    ...cellsOf(['stall'], ['worker idle', 'worker busy']),
   ],
 };

@@ -3,7 +3,7 @@
  * given and nothing else, sends no more parts than there is room for, and passes on that nobody waits.
  */
 import { sizeOf } from '../../core/frames.ts';
-import type { Instant } from '../../core/machine.ts';
+import type { Address, Instant } from '../../core/machine.ts';
 import type {
   DispatchCommand,
   DispatchNumber,
@@ -19,8 +19,9 @@ import type {
   WorkerMachineEvent,
   WorkerPort,
 } from '../../majordomo/worker/worker-machine.ts';
+import type { MachineChecker } from '../machine-role.ts';
 import { requireThat } from '../violation.ts';
-import type { Input, Watcher } from '../watched-machine.ts';
+import type { Input } from '../watched-machine.ts';
 import { Announcements, listed, lostBy, Patience, ROUNDING } from './peer-view.ts';
 
 /** A dispatch that came and has no end yet. */
@@ -39,7 +40,13 @@ interface Held {
   isDone: boolean;
 }
 
-export class WorkerChecker implements Watcher<WorkerPort, WorkerInput, WorkerCall> {
+export class WorkerChecker implements MachineChecker<
+  WorkerPort,
+  WorkerInput,
+  WorkerOutput,
+  WorkerCall,
+  WorkerMachineEvent
+> {
   readonly #name: string;
   readonly #held = new Map<DispatchNumber, Held>();
   readonly #announcements = new Announcements();
@@ -140,7 +147,7 @@ export class WorkerChecker implements Watcher<WorkerPort, WorkerInput, WorkerCal
 
   // Outputs
 
-  said(port: WorkerPort, command: WorkerOutput, accepted: boolean): void {
+  said(port: WorkerPort, _to: Address, command: WorkerOutput, accepted: boolean): void {
     // A heartbeat that is refused counts: its number is used.
     if (port !== 'express' || (!accepted && command.type !== 'heartbeat')) return;
     this.#announcements.sent(port, command);

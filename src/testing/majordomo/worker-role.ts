@@ -12,14 +12,14 @@ import {
   type WorkerPort,
   type WorkerSettings,
 } from '../../majordomo/worker/worker-machine.ts';
-import { Driver } from '../../transport/driver.ts';
+import type { Driver } from '../../transport/driver.ts';
+import { drive, exitAfter, MachineRole, type EndCall } from '../machine-role.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { requireThat } from '../violation.ts';
-import { WatchedMachine } from '../watched-machine.ts';
 import { BeaconRole } from './beacon-role.ts';
 import { BROKER_ENDPOINT } from './broker-role.ts';
 import { SERVICES, type PlannedWorker } from './plan.ts';
-import type { Stage } from './stage.ts';
+import type { MajordomoStage } from './stage.ts';
 import { decodeWork, fails, partOf, partsOf, replyTo, type Work } from './work.ts';
 import { WorkerChecker } from './worker-checker.ts';
 
@@ -51,24 +51,23 @@ interface Life {
   written: number;
 }
 
-export class WorkerRole {
-  readonly name: string;
+export class WorkerRole extends MachineRole {
   readonly service: number;
-  readonly #stage: Stage;
+  readonly #stage: MajordomoStage;
   readonly #planned: PlannedWorker;
   #life!: Life;
-  #draining: SimProcess | undefined;
 
-  constructor(stage: Stage, name: string, planned: PlannedWorker) {
+  constructor(stage: MajordomoStage, name: string, planned: PlannedWorker) {
+    super(stage, name);
     this.#stage = stage;
-    this.name = name;
     this.service = planned.service;
     this.#planned = planned;
     this.start();
   }
 
-  get process(): SimProcess {
-    return this.#life.process;
+  /** Its beacon is where it is. */
+  get companions(): readonly string[] {
+    return [this.#life.beacon.process.name];
   }
 
   get checker(): WorkerChecker {
@@ -80,54 +79,42 @@ export class WorkerRole {
     return [...this.#life.running.values()].some(({ willEnd }) => !willEnd);
   }
 
-  get isDraining(): boolean {
-    return this.#draining === this.process;
-  }
-
-  /** For the fault × state matrix. */
   get state(): string {
     return this.#life.running.size > 0 ? 'busy' : 'idle';
   }
 
-  start(): void {
-    const { world, plan, network } = this.#stage;
-    const { workerQueueBytes, automaticIds } = plan.settings;
-    const process = world.start(this.name, this.#stage.processOptions());
+  protected live(process: SimProcess): (call: EndCall) => void {
+    const stage = this.#stage;
+    const { workerQueueBytes, automaticIds } = stage.plan.settings;
     const checker = new WorkerChecker(this.name);
-    const driver: WorkerDriver = new Driver<
+    const driver: WorkerDriver = drive<
       WorkerPort,
       WorkerInput,
       WorkerOutput,
       WorkerCall,
       WorkerMachineEvent
     >({
+      stage,
+      process,
       machine: (outbox) => {
-        const machine = new WorkerMachine(
-          {
-            ...outbox,
-            send: (port, to, command) => {
-              const accepted = outbox.send(port, to, command);
-              if (command.type === 'announce') this.#stage.count('worker.large');
-              checker.said(port, command, accepted);
-              return accepted;
-            },
-            emit: (event) => (checker.told(event), outbox.emit(event)),
-          },
-          this.#settings(),
-        );
-        return new WatchedMachine(machine, checker);
+        const send: typeof outbox.send = (port, to, command) => {
+          if (command.type === 'announce') stage.count('worker.large');
+          return outbox.send(port, to, command);
+        };
+        return new WorkerMachine({ ...outbox, send }, this.#settings());
       },
+      checker,
       codec: workerCodec,
       kindOf: () => 'dealer',
-      transport: network.transport(process, automaticIds ? { identities: 'automatic' } : {}),
-      clock: process,
       peerQueueBytes: workerQueueBytes,
+      ...(automaticIds ? { sockets: { identities: 'automatic' } } : {}),
       onEvent: (event) => this.#handleEvent(life, event),
     });
-    const beacon = new BeaconRole(this.#stage, process);
+    const beacon = new BeaconRole(stage, process);
     const life: Life = { process, checker, beacon, driver, running: new Map(), written: 0 };
     this.#life = life;
     process.run(() => driver.call({ type: 'connect', endpoints: [BROKER_ENDPOINT] }));
+    return (call) => driver.call(call);
   }
 
   /** Its event loop stands still, its beacon goes on. */
@@ -139,16 +126,6 @@ export class WorkerRole {
   pause(duration: number): void {
     this.#life.beacon.process.pause(duration);
     this.process.pause(duration);
-  }
-
-  drain(): void {
-    this.#draining = this.process;
-    this.process.run(() => this.#life.driver.call({ type: 'drain' }));
-  }
-
-  stop(): void {
-    this.#draining = this.process;
-    this.process.run(() => this.#life.driver.call({ type: 'stop' }));
   }
 
   #settings(): WorkerSettings {
@@ -189,7 +166,7 @@ export class WorkerRole {
       case 'sessionClosed':
         return beacon.close(event.session);
       case 'drained':
-        return driver.close(() => process.atTurnEnd(() => process.exit()));
+        return exitAfter(process, driver);
       default:
     }
   }

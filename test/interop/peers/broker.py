@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 import zmq
 
 import mdp
-from mdp import ClientMessage, Command, ProtocolViolation, Version, Waiter, WorkerMessage, emit, now_ms
+import peer
+from mdp import ClientMessage, Command, Version, WorkerMessage
+from peer import ProtocolViolation, Waiter, emit, now_ms
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,14 @@ class Broker:
 
     def __init__(self, options: argparse.Namespace, context: zmq.Context) -> None:
         self._heartbeat: float = options.heartbeat
-        self._patience: float = options.heartbeat * mdp.DEFAULT_LIVENESS
+        self._patience: float = options.heartbeat * peer.DEFAULT_LIVENESS
         self._mmi: bool = not options.no_mmi
         self._services: dict[bytes, Service] = {}
         self._workers: dict[bytes, Worker] = {}
         self._gone: set[bytes] = set()  # after a DISCONNECT, in either direction
-        self._router = mdp.open_socket(context, zmq.ROUTER)
+        self._router = peer.open_socket(context, zmq.ROUTER)
         self._router.bind(options.bind)
-        endpoint = self._router.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
-        emit(f"ready {endpoint}")
+        emit(f"ready {peer.last_endpoint(self._router)}")
 
     def run(self, waiter: Waiter) -> None:
         """Serves until a signal comes; judges expiry only when all that came is read."""
@@ -242,7 +243,7 @@ def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bind", metavar="ENDPOINT", required=True, help="tcp://127.0.0.1:* picks a port")
-    parser.add_argument("--heartbeat", type=int, default=mdp.DEFAULT_HEARTBEAT_MS, metavar="MS")
+    parser.add_argument("--heartbeat", type=int, default=peer.DEFAULT_HEARTBEAT_MS, metavar="MS")
     parser.add_argument("--no-mmi", action="store_true", help="treat mmi.* as any other service")
     return parser.parse_args()
 
@@ -250,8 +251,8 @@ def parse_options() -> argparse.Namespace:
 def main(context: zmq.Context, waiter: Waiter) -> int:
     """Serves until it is told to end."""
     Broker(parse_options(), context).run(waiter)
-    return mdp.EXIT_OK
+    return peer.EXIT_OK
 
 
 if __name__ == "__main__":
-    mdp.run(main)
+    peer.run(main)

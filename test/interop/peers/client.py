@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from dataclasses import dataclass, field
 
 import zmq
 
 import mdp
-from mdp import ClientMessage, Command, ProtocolViolation, Waiter, emit, now_ms
+import peer
+from mdp import ClientMessage, Command
+from peer import ProtocolViolation, Waiter, emit, now_ms, texts
 
 SETTLE_MS = 20  # how long a command after the last reply is looked for
 
@@ -27,12 +28,9 @@ class Reply:
     def to_json(self) -> str:
         """The reply as one line, frames as latin-1 strings."""
 
-        def text(frames: list[bytes]) -> list[str]:
-            return [frame.decode("latin-1") for frame in frames]
-
-        partials = [text(partial) for partial in self.partials]
+        partials = [texts(partial) for partial in self.partials]
         service = self.service.decode("latin-1")
-        return json.dumps({"service": service, "partials": partials, "body": text(self.body)})
+        return json.dumps({"service": service, "partials": partials, "body": texts(self.body)})
 
 
 class Client:
@@ -50,7 +48,7 @@ class Client:
         self._connect()
 
     def _connect(self) -> None:
-        self._peer = mdp.open_socket(self._context, zmq.REQ if self._is_req else zmq.DEALER)
+        self._peer = peer.open_socket(self._context, zmq.REQ if self._is_req else zmq.DEALER)
         self._peer.connect(self._endpoint)
 
     def reconnect(self) -> None:
@@ -101,14 +99,6 @@ class Client:
             raise ProtocolViolation(f"command without an open request: {self._peer.recv_multipart()!r}")
 
 
-def bodies(options: argparse.Namespace) -> list[list[bytes]]:
-    """The body of every request: at least one frame, numbered if there are several."""
-    frames = [os.fsencode(frame) for frame in options.body]
-    if options.count > 1:
-        return [[*frames, str(number).encode()] for number in range(1, options.count + 1)]
-    return [frames or [b""]]
-
-
 def ask_in_turn(client: Client, requests: list[list[bytes]]) -> bool:
     """Every request after the reply to the one before; False when one is never answered."""
     for body in requests:
@@ -139,10 +129,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--socket", choices=("req", "dealer"), help="0.1: req unless told; 0.2: dealer")
     parser.add_argument("--timeout", type=int, default=2500, metavar="MS", help="per try")
     parser.add_argument("--retries", type=int, default=2, metavar="N", help="tries after the first")
-    parser.add_argument("--count", type=int, default=1, metavar="N", help="requests to send")
     parser.add_argument("--rate-free", action="store_true", help="send all requests before reading (dealer only)")
     parser.add_argument("service", metavar="SERVICE")
-    parser.add_argument("body", metavar="BODY", nargs="*", help="frames; one empty frame if there is none")
+    peer.add_requests(parser)
     options = parser.parse_args()
     if options.socket is None:
         options.socket = "req" if options.protocol == "0.1" and not options.rate_free else "dealer"
@@ -156,16 +145,11 @@ def main(context: zmq.Context, waiter: Waiter) -> int:
     options = parse_options()
     client = Client(options, context, waiter)
     ask = ask_at_once if options.rate_free else ask_in_turn
-    answered = ask(client, bodies(options))
+    answered = ask(client, peer.bodies(options))
     if answered:
         client.expect_silence(SETTLE_MS)
-    if waiter.stopped_by:
-        return 128 + waiter.stopped_by
-    if not answered:
-        print("no answer", file=sys.stderr, flush=True)
-        return mdp.EXIT_UNANSWERED
-    return mdp.EXIT_OK
+    return peer.exit_code(answered, waiter)
 
 
 if __name__ == "__main__":
-    mdp.run(main)
+    peer.run(main)

@@ -1,39 +1,23 @@
-"""What the three peers share: MDP framing, strict parsing, waiting and exit codes.
+"""What the MDP peers share: framing and strict parsing.
 
 Written from the RFC texts 7/MDP (v0.1), 18/MDP (v0.2) and 8/MMI only.
 """
 
 from __future__ import annotations
 
-import math
-import signal
-import socket
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NoReturn
 
-import zmq
+from peer import ProtocolViolation
 
-EXIT_OK = 0
-EXIT_ERROR = 1
-EXIT_VIOLATION = 3
-EXIT_UNANSWERED = 4
-
-DEFAULT_HEARTBEAT_MS = 1000
-DEFAULT_LIVENESS = 3
 # Sockets close with linger 0, except after a worker's farewell: its DISCONNECT (and
 # last reply) would be thrown away. The wait ends as soon as they are on the wire.
 FAREWELL_LINGER_MS = 250
 # A ROUTER gives each peer without an identity of its own one that starts with zero.
 AUTOMATIC_IDENTITY = b"\0"
 MMI_NAMESPACE = b"mmi."
-
-
-class ProtocolViolation(Exception):
-    """A peer sent something the wire does not allow."""
 
 
 # --- the wire ---------------------------------------------------------------------
@@ -261,70 +245,3 @@ def parse_at_broker(frames: Sequence[bytes]) -> ClientMessage | WorkerMessage:
     if header == version.worker_header:
         return parse_worker(frames, version, FROM_WORKER)
     raise ProtocolViolation(f"frame {position} is no header of MDP {version.name} in {list(frames)!r}")
-
-
-# --- running ----------------------------------------------------------------------
-
-
-def now_ms() -> float:
-    """Milliseconds on a clock that never jumps."""
-    return time.monotonic() * 1000
-
-
-def emit(line: str) -> None:
-    """One line on stdout, at once."""
-    print(line, flush=True)
-
-
-class Waiter:
-    """Waits for a socket, a deadline, or SIGTERM/SIGINT, whichever comes first."""
-
-    def __init__(self) -> None:
-        self.stopped_by = 0
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
-        signal.set_wakeup_fd(self._writer.fileno())
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end when nobody reads stdout
-
-    def _stop(self, number: int, _frame: object) -> None:
-        self.stopped_by = number
-
-    def wait(self, peer: zmq.Socket | None, deadline: float) -> bool:
-        """True when `peer` is readable; False at the deadline or when stopped.
-
-        What has already arrived is seen even if the deadline has passed.
-        """
-        poller = zmq.Poller()
-        poller.register(self._reader.fileno(), zmq.POLLIN)
-        if peer is not None:
-            poller.register(peer, zmq.POLLIN)
-        timeout = None if deadline == math.inf else max(0, math.ceil(deadline - now_ms()))
-        readable = dict(poller.poll(timeout))
-        return not self.stopped_by and peer is not None and peer in readable
-
-
-def open_socket(context: zmq.Context, kind: int) -> zmq.Socket:
-    """A socket that never blocks on sending or closing and never drops for want of room."""
-    peer = context.socket(kind)
-    peer.linger = 0
-    peer.set_hwm(0)
-    return peer
-
-
-def run(main: Callable[[zmq.Context, Waiter], int]) -> NoReturn:
-    """Runs a program to its end and exits with its code."""
-    context = zmq.Context()
-    try:
-        code = main(context, Waiter())
-    except ProtocolViolation as violation:
-        print(f"protocol violation: {violation}", file=sys.stderr, flush=True)
-        code = EXIT_VIOLATION
-    except zmq.ZMQError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        code = EXIT_ERROR
-    finally:
-        context.destroy(linger=0)
-    sys.exit(code)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import zmq
 
 import mdp
-from mdp import Command, ProtocolViolation, Waiter, WorkerMessage, emit, now_ms
+import peer
+from mdp import Command, WorkerMessage
+from peer import ProtocolViolation, Waiter, emit, now_ms
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Worker:
 
     def _open(self) -> None:
         """Starts a conversation: new socket, then READY."""
-        self._peer = mdp.open_socket(self._context, zmq.DEALER)
+        self._peer = peer.open_socket(self._context, zmq.DEALER)
         self._peer.connect(self._endpoint)
         self._opened = now_ms()
         self._broker_expires = self._opened + self._patience
@@ -150,8 +152,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--connect", metavar="ENDPOINT", required=True)
     parser.add_argument("--behaviour", choices=behaviours, default="echo")
     parser.add_argument("--delay", type=int, default=1000, metavar="MS", help="of the behaviour slow")
-    parser.add_argument("--liveness", type=int, default=mdp.DEFAULT_LIVENESS, metavar="N")
-    parser.add_argument("--heartbeat", type=int, default=mdp.DEFAULT_HEARTBEAT_MS, metavar="MS")
+    parser.add_argument("--liveness", type=int, default=peer.DEFAULT_LIVENESS, metavar="N")
+    parser.add_argument("--heartbeat", type=int, default=peer.DEFAULT_HEARTBEAT_MS, metavar="MS")
     parser.add_argument("--exit-after", type=int, metavar="N", help="requests answered (hang: taken)")
     parser.add_argument("service", metavar="SERVICE")
     options = parser.parse_args()
@@ -163,8 +165,8 @@ def parse_options() -> argparse.Namespace:
 def main(context: zmq.Context, waiter: Waiter) -> int:
     """Works until it is told to end."""
     Worker(parse_options(), context, waiter).run()
-    return mdp.EXIT_OK
+    return peer.EXIT_OK
 
 
 if __name__ == "__main__":
-    mdp.run(main)
+    peer.run(main)

@@ -2,10 +2,10 @@
  * A broker as a process of its own; it tells every event, and for each line on stdin how much memory it
  * takes. SIGTERM: drain and end.
  */
-import { MajordomoBroker } from 'unsinkable';
+import { MajordomoBroker } from 'unsinkable/majordomo';
 import { settings, tell } from './common.js';
 
-/** @type {{ endpoint: string, options: import('unsinkable').BrokerOptions }} */
+/** @type {{ endpoint: string, options: import('unsinkable/majordomo').BrokerOptions }} */
 const { endpoint, options } = settings();
 
 const broker = new MajordomoBroker(options);

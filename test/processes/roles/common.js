@@ -1,5 +1,4 @@
 /** What the role programs share: their settings, what they tell the test, and their history. */
-import { createHash } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 
 /**
@@ -27,12 +26,4 @@ export function tell(message) {
  */
 export function recorder(path) {
   return (entry) => appendFileSync(path, `${JSON.stringify(entry)}\n`);
-}
-
-/**
- * A short name of a payload's content.
- * @param {string} payload
- */
-export function digestOf(payload) {
-  return createHash('sha256').update(payload).digest('hex');
 }

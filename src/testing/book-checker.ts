@@ -1,32 +1,68 @@
 /**
- * What must hold at a broker about who is next: what came back goes first, priorities age, no client
- * waits while another is served twice, and no queue outgrows its bound.
+ * What must hold of whoever keeps requests for others: each is in exactly one place; what came back goes
+ * first, priorities age, no client waits while another is served twice, and no queue outgrows its bound.
  */
-import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker/broker-machine.ts';
-import type { FairQueue } from '../../core/fair-queue.ts';
-import type { PendingRequest } from '../../majordomo/broker/requests.ts';
-import { requireThat } from '../violation.ts';
+import { itemsOf, type FairQueue } from '../core/fair-queue.ts';
+import type { BookBounds, BookedRequest, RequestBook } from '../core/request-book.ts';
+import { requireThat } from './violation.ts';
 
-export class QueueChecker {
-  readonly #settings: BrokerSettings;
-  readonly #machine: () => BrokerMachine;
+/** Every accepted request is in exactly one place. @param held those in the hands of workers */
+export function checkConservation<Request extends BookedRequest>(
+  { state }: RequestBook<Request>,
+  held: () => Iterable<Request>,
+): void {
+  const { replied, failed, expired, cancelled } = state.ended;
+  const ended = replied + failed + expired + cancelled;
+  // Most steps are heartbeats of nobody at work.
+  if (state.open.size + state.queues.size === 0 && state.accepted === ended) return;
+  const seen = new Set<Request>();
+  const see = (request: Request, expected: 'queued' | 'inFlight'): void => {
+    requireThat(!seen.has(request), 'conservation', () => {
+      return `request ${request.id} is in two places`;
+    });
+    requireThat(request.state === expected, 'conservation', () => {
+      return `request ${request.id} stands where ${expected} ones do, but is ${request.state}`;
+    });
+    seen.add(request);
+  };
+  for (const queue of state.queues.values()) {
+    for (const request of itemsOf(queue)) see(request, 'queued');
+  }
+  const queued = seen.size;
+  for (const request of held()) {
+    if (request.state === 'inFlight' || request.state === 'queued') see(request, 'inFlight');
+  }
+  requireThat(state.accepted === seen.size + ended, 'conservation', () => {
+    const ends = `${replied} replied, ${failed} failed, ${expired} expired, ${cancelled} cancelled`;
+    return `${state.accepted} accepted, but ${queued} queued, ${seen.size - queued} in flight, ${ends}`;
+  });
+  const inFlight = seen.size - queued;
+  const agree = state.queued === queued && state.inFlight === inFlight;
+  requireThat(agree && state.open.size === seen.size, 'conservation', () => {
+    return `counted ${state.queued} and ${state.inFlight}, found ${queued} and ${inFlight}`;
+  });
+}
+
+export class OrderChecker<Request extends BookedRequest> {
+  readonly #bounds: BookBounds;
+  readonly #book: () => RequestBook<Request>;
   /** Requests that have been given away, or put back: they go before all others. */
-  readonly #returned = new WeakSet<PendingRequest>();
+  readonly #returned = new WeakSet<Request>();
   /** How many requests had been served when this one was first seen in a queue. */
-  readonly #entered = new WeakMap<PendingRequest, number>();
+  readonly #entered = new WeakMap<Request, number>();
   /** How many had been served when this client was, by the level that it was served at. */
   readonly #served = new Map<string, Map<unknown, number>>();
   #count = 0;
 
-  constructor(settings: BrokerSettings, machine: () => BrokerMachine) {
-    this.#settings = settings;
-    this.#machine = machine;
+  constructor(bounds: BookBounds, book: () => RequestBook<Request>) {
+    this.#bounds = bounds;
+    this.#book = book;
   }
 
   /** It has just left its queue, or never was in one. */
-  taken(request: PendingRequest): void {
+  taken(request: Request): void {
     const { line } = request;
-    const queue = this.#machine().requests.state.queues.get(line);
+    const queue = this.#book().state.queues.get(line);
     const isFresh = !this.#returned.has(request);
     this.#returned.add(request);
     if (isFresh && queue !== undefined) {
@@ -41,7 +77,7 @@ export class QueueChecker {
     this.#served.set(level, served.set(request.owner, this.#count));
   }
 
-  #checkHead(queue: FairQueue<PendingRequest>, request: PendingRequest): void {
+  #checkHead(queue: FairQueue<Request>, request: Request): void {
     const waiting = [...freshOf(queue)].filter((other) => this.#returned.has(other));
     const [first] = [...queue.returned, ...waiting];
     requireThat(first === undefined, 'requeue at the head', () => {
@@ -50,10 +86,10 @@ export class QueueChecker {
   }
 
   /** At no other level everybody came earlier, each step of priority counted as waiting. */
-  #checkLevels(queue: FairQueue<PendingRequest>, request: PendingRequest): void {
-    const { priorityAgeing } = this.#settings;
-    const cameAt = (it: PendingRequest): number => it.acceptedAt - it.priority * priorityAgeing;
-    const byLevel = new Map<number, PendingRequest[]>();
+  #checkLevels(queue: FairQueue<Request>, request: Request): void {
+    const { priorityAgeing = 0 } = this.#bounds;
+    const cameAt = (it: Request): number => it.acceptedAt - it.priority * priorityAgeing;
+    const byLevel = new Map<number, Request[]>();
     for (const other of freshOf(queue)) {
       if (other.priority === request.priority) continue;
       byLevel.set(other.priority, [...(byLevel.get(other.priority) ?? []), other]);
@@ -67,7 +103,7 @@ export class QueueChecker {
   }
 
   /** Nobody of the same level has waited since before its client was served the last time. */
-  #checkClients(queue: FairQueue<PendingRequest>, request: PendingRequest): void {
+  #checkClients(queue: FairQueue<Request>, request: Request): void {
     const served = this.#served.get(levelOf(request));
     const lastServed = served?.get(request.owner);
     if (served === undefined || lastServed === undefined) return;
@@ -85,7 +121,7 @@ export class QueueChecker {
   end(): void {
     let fresh = 0;
     let bytes = 0;
-    for (const queue of this.#machine().requests.state.queues.values()) {
+    for (const queue of this.#book().state.queues.values()) {
       for (const request of queue.returned) this.#returned.add(request);
       for (const request of freshOf(queue)) {
         fresh++;
@@ -93,7 +129,7 @@ export class QueueChecker {
         if (!this.#entered.has(request)) this.#entered.set(request, this.#count);
       }
     }
-    const { queueLimit, queueBytes } = this.#settings;
+    const { queueLimit, queueBytes } = this.#bounds;
     requireThat(fresh <= queueLimit && bytes <= queueBytes, 'bounded queue', () => {
       return `${fresh} requests of ${bytes} bytes are queued; ${queueLimit} of ${queueBytes} are allowed`;
     });
@@ -101,10 +137,12 @@ export class QueueChecker {
 }
 
 /** Those that wait for their first worker, or stand where those do. */
-function* freshOf({ levels }: FairQueue<PendingRequest>): Generator<PendingRequest> {
+function* freshOf<Request extends BookedRequest>({
+  levels,
+}: FairQueue<Request>): Generator<Request> {
   for (const lines of levels.values()) for (const line of lines.values()) yield* line;
 }
 
-function levelOf({ line, priority }: PendingRequest): string {
+function levelOf({ line, priority }: BookedRequest): string {
   return `${priority} ${line}`;
 }
