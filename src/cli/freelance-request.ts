@@ -10,7 +10,7 @@ interface FreelanceRequestFlags extends AskFlags {
 }
 
 const HELP = `
-Asks the first of its servers that is live, and the next one when that is lost or slow: a server may see
+Asks whichever of its servers is found first, and another one when that is lost or slow: a server may see
 the request twice. --strategy all asks every live server; the first answer wins.
 ${bodyHelp} Ctrl-C cancels the request.
 

@@ -1,14 +1,15 @@
 /** The Freelance client: requests as promises, to whichever of its servers is live, until one deadline. */
 import { framesOf, type Body } from '../core/body.ts';
-import { ClosedError, NotReadyError, UnsinkableError } from '../core/errors.ts';
+import { ClosedError, UnsinkableError } from '../core/errors.ts';
 import type { Payload } from '../core/payload.ts';
-import { checkOptions, completeOptions, milliseconds, type Completed } from '../core/options.ts';
+import { checkOptions, completeOptions, type Completed } from '../core/options.ts';
 import { drainAndClose, signal } from '../transport/closing.ts';
 import { Driver } from '../transport/driver.ts';
 import { checkEndpoint } from '../transport/endpoint.ts';
 import { systemEnvironment, type Environment } from '../transport/environment.ts';
 import { EventSource } from '../transport/event-source.ts';
 import { PayloadWaiter, PromisedRequests } from '../transport/promised-requests.ts';
+import { Readiness } from '../transport/readiness.ts';
 import {
   ClientMachine,
   type ClientCall,
@@ -48,8 +49,7 @@ export class FreelanceClient extends EventSource<ClientEvent> {
     this.#driver.call({ type: 'cancel', id, reason }),
   );
   readonly #endpoints: string[] = [];
-  /** Who waits in `ready()`. */
-  readonly #expectant = new Set<(error?: UnsinkableError) => void>();
+  readonly #readiness: Readiness;
   readonly #drained = signal();
   #machine!: ClientMachine;
   #closing: Promise<void> | undefined;
@@ -69,6 +69,7 @@ export class FreelanceClient extends EventSource<ClientEvent> {
       socketFailed: 'error',
     });
     this.#environment = environment;
+    this.#readiness = new Readiness('this client', ['server', '10/FLP'], environment.clock);
     this.#options = completed;
     const settings = { ...completed, random: environment.random };
     this.#driver = new Driver<ServerPort, ClientInput, ClientOutput, ClientCall, ClientEvent>({
@@ -102,25 +103,9 @@ export class FreelanceClient extends EventSource<ClientEvent> {
    * @throws NotReadyError `ERR_NOT_READY` with a hint, when none was in time
    * @throws ClosedError also when it is closed meanwhile
    */
-  async ready(options?: { readonly timeout?: number }): Promise<void> {
-    const rules = { timeout: milliseconds(10_000) };
-    const { timeout } = completeOptions('ready', rules, options);
-    if (this.#closing !== undefined) throw new ClosedError('this client');
-    if (this.#endpoints.length === 0) throw new NotReadyError([], timeout);
-    if (this.servers().some(({ state }) => state === 'live')) return;
-    await new Promise<void>((resolve, reject) => {
-      const { clock } = this.#environment;
-      const settle = (error?: UnsinkableError): void => {
-        disarm();
-        this.#expectant.delete(settle);
-        if (error === undefined) resolve();
-        else reject(error);
-      };
-      const disarm = clock.wakeAt(clock.now() + timeout, () =>
-        settle(new NotReadyError(this.#endpoints, timeout, ['server', '10/FLP'])),
-      );
-      this.#expectant.add(settle);
-    });
+  ready(options?: { readonly timeout?: number }): Promise<void> {
+    const isLive = this.servers().some(({ state }) => state === 'live');
+    return this.#readiness.wait(this.#endpoints, options, isLive);
   }
 
   /** Its servers in the order of `connect`: which of them are live, and how fast they answer. */
@@ -162,7 +147,7 @@ export class FreelanceClient extends EventSource<ClientEvent> {
 
   /** Waits up to `drainTimeout` for what is outstanding, cancels the rest, and frees all resources. */
   close(): Promise<void> {
-    for (const settle of this.#expectant) settle(new ClosedError('this client'));
+    this.#readiness.close();
     this.#closing ??= drainAndClose(
       this.#driver,
       this.#environment.clock,
@@ -179,7 +164,7 @@ export class FreelanceClient extends EventSource<ClientEvent> {
   #handleEvent(event: ClientEvent): void {
     if (event.type === 'reply') this.#requests.reply(event.id, event.body);
     else if (event.type === 'failed') this.#requests.fail(event.id, event);
-    else if (event.type === 'serverLive') for (const settle of this.#expectant) settle();
+    else if (event.type === 'serverLive') this.#readiness.answered();
     else if (event.type === 'drained') this.#drained.fire();
     this.announce(event);
   }

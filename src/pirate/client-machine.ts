@@ -195,8 +195,9 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
 
   #takeReply(now: Instant, request: ClientRequest, { body }: ClientInput): void {
     const failure = decodeFailure(body);
-    // Whoever closes will not answer it: it is asked elsewhere, as another try.
-    if (failure?.code === 'ERR_SERVER_CLOSING' && request.hasTries) {
+    // Whoever closes will not answer it, and may be back within its time: that costs a rest, but no try.
+    if (failure?.code === 'ERR_SERVER_CLOSING' && request.call.retries > 0) {
+      request.attemptLimit++;
       return this.#lives.giveUpTry(now, request);
     }
     if (failure !== undefined) this.#tellFailed(request, failure);

@@ -46,6 +46,7 @@ export class Stage {
     const { random } = this.world;
     const clockStart = 1000 * random();
     if (!this.#lateTimers) return { clockStart };
-    return { clockStart, lateness: () => (random() < LATE_SHARE ? LATEST * random() : 0) };
+    const isLate = (): boolean => !this.isHealed && random() < LATE_SHARE;
+    return { clockStart, lateness: () => (isLate() ? LATEST * random() : 0) };
   }
 }

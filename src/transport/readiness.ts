@@ -1,7 +1,6 @@
-/** How a shell's `ready()` waits for the first answer of the other side, or gives a hint why none came. */
+/** How a shell's `ready()` waits for an answer of the other side, or gives a hint why none came. */
 import { ClosedError, NotReadyError } from '../core/errors.ts';
 import { completeOptions, milliseconds } from '../core/options.ts';
-import { signal } from './closing.ts';
 import type { Clock } from './transport.ts';
 
 const RULES = { timeout: milliseconds(10_000) };
@@ -10,8 +9,9 @@ export class Readiness {
   readonly #what: string;
   readonly #who: readonly [role: string, protocol: string];
   readonly #clock: Clock;
-  readonly #answered = signal();
-  readonly #closed = signal();
+  /** Settles who waits. */
+  readonly #waiting = new Set<(error?: Error) => void>();
+  #wasAnswered = false;
   #isClosed = false;
 
   /**
@@ -24,39 +24,45 @@ export class Readiness {
     this.#clock = clock;
   }
 
-  /** The other side answered: whoever waits, now or later, need not. */
+  /** The other side answered: whoever waits need not any more. */
   answered(): void {
-    this.#answered.fire();
+    this.#wasAnswered = true;
+    for (const settle of this.#waiting) settle();
   }
 
   /** Whoever waits, now or later, does so in vain. */
   close(): void {
     this.#isClosed = true;
-    this.#closed.fire();
+    for (const settle of this.#waiting) settle(new ClosedError(this.#what));
   }
 
   /**
    * @param endpoints it was asked to connect to
    * @param options.timeout milliseconds, default 10,000
+   * @param isReady whether there is nothing to wait for; left out: whether there ever was an answer
    * @throws NotReadyError `ERR_NOT_READY` with a hint, when nobody answered in time
    * @throws ClosedError also when it is closed meanwhile
    */
   async wait(
     endpoints: readonly string[],
     options: { readonly timeout?: number } | undefined,
+    isReady = this.#wasAnswered,
   ): Promise<void> {
     const { timeout } = completeOptions('ready', RULES, options);
     if (this.#isClosed) throw new ClosedError(this.#what);
     if (endpoints.length === 0) throw new NotReadyError([], timeout);
-    const late = signal();
-    const disarm = this.#clock.wakeAt(this.#clock.now() + timeout, late.fire);
-    const outcome = await Promise.race([
-      this.#answered.promise.then(() => 'answered'),
-      late.promise.then(() => 'late'),
-      this.#closed.promise.then(() => 'closed'),
-    ]);
-    disarm();
-    if (outcome === 'closed') throw new ClosedError(this.#what);
-    if (outcome === 'late') throw new NotReadyError(endpoints, timeout, this.#who);
+    if (isReady) return;
+    await new Promise<void>((resolve, reject) => {
+      const settle = (error?: Error): void => {
+        disarm();
+        this.#waiting.delete(settle);
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const disarm = this.#clock.wakeAt(this.#clock.now() + timeout, () =>
+        settle(new NotReadyError(endpoints, timeout, this.#who)),
+      );
+      this.#waiting.add(settle);
+    });
   }
 }

@@ -92,6 +92,7 @@ class ZeromqSocket implements TransportSocket {
   readonly #notice: Buffer = randomBytes(16);
   readonly #hasNotices: boolean;
   readonly #ipcPaths: string[] = [];
+  #binding: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(kind: SocketKind, handler: SocketHandler, options: Required<ZeromqOptions>) {
@@ -114,7 +115,8 @@ class ZeromqSocket implements TransportSocket {
     done: (error: Error | undefined, endpoint: string) => void,
     name?: SocketName,
   ): void {
-    void this.#bind(endpoint, name, done);
+    // One after the other: which endpoint was bound last is how the real one is known.
+    this.#binding = this.#binding.then(() => this.#bind(endpoint, name, done));
   }
 
   connect(endpoint: string): void {

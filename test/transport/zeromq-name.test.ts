@@ -39,6 +39,21 @@ describe('a bound socket', () => {
     expect(await ask(router, real, 'hello')).toEqual([real, 'hello']);
   });
 
+  it('that is bound to several endpoints at once tells the real one of each', async () => {
+    const router: Peer = open('router');
+    const asked = ['tcp://127.0.0.1:*', `ipc://${join(folder(), 'socket')}`, 'tcp://127.0.0.1:*'];
+    const reals = await Promise.all(asked.map((endpoint) => router.bind(endpoint, true)));
+    expect(new Set(reals).size).toBe(3);
+    expect(reals[1]).toBe(asked[1]);
+    const client = rawRouter();
+    for (const real of reals) client.connect(real);
+    cleanUp.push(() => clearInterval(timer));
+    const timer = setInterval(() => {
+      for (const { from, text } of router.received.splice(0)) void router.send(from, ...text);
+    }, 1);
+    for (const real of reals) expect(await ask(client, real)).toEqual([real, real]);
+  });
+
   it('with several endpoints is called by each of them, and nobody is warned', async () => {
     const warned = vi.spyOn(process, 'emitWarning');
     cleanUp.push(() => warned.mockRestore());

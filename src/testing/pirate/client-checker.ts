@@ -2,6 +2,7 @@
  * What must hold at a Lazy Pirate client: each call ends once, within its time, with the reply that
  * belongs to it; one try at a time is under way, each on a socket that no other try has used.
  */
+import { decodeFailure } from '../../core/error-body.ts';
 import type { Address, Instant } from '../../core/machine.ts';
 import type { ClientCall, ClientEvent, ClientPort } from '../../pirate/client-machine.ts';
 import type { ClientInput, ClientOutput } from '../../pirate/commands.ts';
@@ -23,6 +24,8 @@ export interface Call {
   readonly operation: PlannedOperation;
   readonly deadlineAt: Instant;
   sends: number;
+  /** How often a queue that closed turned it away: that costs no try. */
+  refusals: number;
   /** When it may be tried again. */
   restsUntil: Instant;
   /** Where it was tried. */
@@ -75,6 +78,7 @@ export class ClientChecker implements MachineChecker<
       operation,
       deadlineAt,
       sends: 0,
+      refusals: 0,
       restsUntil: -Infinity,
       endpoints: new Set(),
       outcome: undefined,
@@ -90,7 +94,10 @@ export class ClientChecker implements MachineChecker<
     this.#heardOn = undefined;
     if (input.kind !== 'command') return;
     this.#heardOn = input.port;
-    this.#answered = this.#lanes.get(input.port)?.asked;
+    const asked = this.#lanes.get(input.port)?.asked;
+    this.#answered = asked;
+    const isRefusal = decodeFailure(input.command.body)?.code === 'ERR_SERVER_CLOSING';
+    if (asked !== undefined && isRefusal && asked.operation.retries > 0) asked.refusals++;
   }
 
   after(now: Instant): void {
@@ -147,7 +154,7 @@ export class ClientChecker implements MachineChecker<
     lane.overAt = this.#now + (attemptTimeout ?? timeout / (retries + 1));
     call.sends++;
     call.endpoints.add(lane.endpoint);
-    requireThat(call.sends <= retries + 1, 'retries are capped', () => {
+    requireThat(call.sends <= retries + 1 + call.refusals, 'retries are capped', () => {
       return `${id} is sent ${call.sends} times with ${retries} retries`;
     });
   }
