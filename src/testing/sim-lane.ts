@@ -113,6 +113,15 @@ export class Lane {
 
   // The sender's side
 
+  /** Bytes of the largest message that is queued or on the wire. */
+  get largest(): number {
+    let largest = 0;
+    for (const message of [...this.queue, ...this.#wire]) {
+      if (message instanceof Message) largest = Math.max(largest, message.bytes);
+    }
+    return largest;
+  }
+
   /** True if one more message fits into the queue or straight onto the wire. */
   get hasRoom(): boolean {
     return (

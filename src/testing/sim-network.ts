@@ -123,6 +123,13 @@ export class SimNetwork implements ProcessWatcher {
     return count;
   }
 
+  /** Bytes of the largest message on its way: while one is, what is behind it waits. */
+  largestInTransit(): number {
+    let largest = 0;
+    for (const { largest: bytes } of this.#lanes()) largest = Math.max(largest, bytes);
+    return largest;
+  }
+
   // Faults
 
   /** Changes how messages travel from one process to another, from now on; partial, and it lasts. */

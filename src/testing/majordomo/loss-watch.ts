@@ -9,6 +9,7 @@ import type { Instant } from '../../core/machine.ts';
 import type { BrokerMachine } from '../../majordomo/broker/broker-machine.ts';
 import { requireThat } from '../violation.ts';
 import type { LinkChecker } from './link-checker.ts';
+import { LARGE } from './plan.ts';
 import type { MajordomoStage } from './stage.ts';
 import type { WorkerChecker } from './worker-checker.ts';
 
@@ -51,6 +52,9 @@ export class LossWatch {
     const { dropped } = this.#stage.world.effects;
     if (dropped > this.#dropped) this.#dropAt = now;
     this.#dropped = dropped;
+    // Behind a large message on a slow link heartbeats wait, and they are what finds a loss.
+    const isHeldUp = this.#stage.network.largestInTransit() >= LARGE;
+    if (isHeldUp) this.#stage.calmAt = Math.max(this.#stage.calmAt, now);
     const former = this.#since;
     this.#since = new Map();
     for (const [name, settings] of this.#oneSided()) {

@@ -13,6 +13,7 @@ import { inflict } from './faults.ts';
 import { LossWatch } from './loss-watch.ts';
 import {
   CHAOS_ENDS,
+  LARGE,
   LONGEST_TIMEOUT,
   SERVICES,
   type MajordomoFault,
@@ -156,6 +157,8 @@ class MajordomoRun extends Scenario<MajordomoFault> {
     const { queued, inFlight } = requests.state;
     // A worker may be idle and its broker not know it, until the attempt times out.
     for (const { running } of sessions.all()) if (running.size > 0) return false;
+    // One that was given up may still be on a link that was slow, and then takes a worker's time.
+    if (this.#stage.network.largestInTransit() >= LARGE) return false;
     return client.checker.unsettled + queued + inFlight === 0;
   }
 
