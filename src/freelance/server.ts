@@ -1,6 +1,7 @@
 /** The Freelance server: one ROUTER that binds, and a handler for what clients ask of it. */
 import { ClosedError, InvalidArgumentError } from '../core/errors.ts';
 import { completeOptions } from '../core/options.ts';
+import { bindPort } from '../transport/binding.ts';
 import { drainAndClose, signal } from '../transport/closing.ts';
 import { Driver } from '../transport/driver.ts';
 import { checkEndpoint } from '../transport/endpoint.ts';
@@ -116,11 +117,7 @@ export class FreelanceServer extends EventSource<FreelanceServerEvent> {
     const name = this.#publicEndpoint ?? true;
     if (name === true) checkHasAddress(checked);
     if (this.#closing !== undefined) throw new ClosedError('this server');
-    const bound = await new Promise<string>((resolve, reject) => {
-      const done = (error: Error | undefined, real: string): void =>
-        error === undefined ? resolve(real) : reject(error);
-      this.#driver.bind('clients', checked, done, name);
-    });
+    const bound = await bindPort(this.#driver, 'clients', checked, name);
     this.#endpoints.push(bound);
     return bound;
   }

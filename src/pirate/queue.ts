@@ -1,6 +1,7 @@
 /** The queues between Pirate clients and workers: two ROUTERs, on any endpoints. */
 import { ClosedError } from '../core/errors.ts';
 import { completeOptions, type Completed } from '../core/options.ts';
+import { bindPort } from '../transport/binding.ts';
 import { drainAndClose, signal } from '../transport/closing.ts';
 import { Driver } from '../transport/driver.ts';
 import { checkEndpoint } from '../transport/endpoint.ts';
@@ -115,11 +116,7 @@ export class PirateQueue extends EventSource<QueueEvent> {
   async #bind(port: QueuePort, endpoint: string): Promise<string> {
     const checked = checkEndpoint(endpoint, 'bind');
     if (this.#closing !== undefined) throw new ClosedError('this queue');
-    const bound = await new Promise<string>((resolve, reject) => {
-      this.#driver.bind(port, checked, (error, real) =>
-        error === undefined ? resolve(real) : reject(error),
-      );
-    });
+    const bound = await bindPort(this.#driver, port, checked);
     this.#bound[port] ??= bound;
     return bound;
   }

@@ -143,8 +143,8 @@ abstract class PirateWorker extends EventSource<WorkerEvent> {
  * ```
  *
  * The protocol has no heartbeats: that the queue is gone, only a notice of the broken link tells. Where
- * zeromq gives none, a worker whose queue was restarted waits for ever, and an
- * endpoint where nobody is bound is waited for everywhere. Paranoid Pirates do better.
+ * zeromq gives none, a worker whose queue was restarted waits for ever, and an endpoint where nobody is
+ * bound is waited for everywhere. Paranoid Pirates do better.
  */
 export class SimplePirateWorker extends PirateWorker {
   /**

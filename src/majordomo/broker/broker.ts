@@ -1,6 +1,7 @@
 /** The Majordomo broker: one ROUTER for peers of express, MDP 0.1 and 0.2, on any endpoints. */
 import { ClosedError } from '../../core/errors.ts';
 import { completeOptions } from '../../core/options.ts';
+import { bindPort } from '../../transport/binding.ts';
 import { drainAndClose, signal } from '../../transport/closing.ts';
 import { Driver } from '../../transport/driver.ts';
 import { checkEndpoint } from '../../transport/endpoint.ts';
@@ -87,11 +88,7 @@ export class MajordomoBroker extends EventSource<BrokerEvent> {
   async bind(endpoint: string): Promise<string> {
     const checked = checkEndpoint(endpoint, 'bind');
     if (this.#closing !== undefined) throw new ClosedError('this broker');
-    const bound = await new Promise<string>((resolve, reject) => {
-      this.#driver.bind('peers', checked, (error, real) =>
-        error === undefined ? resolve(real) : reject(error),
-      );
-    });
+    const bound = await bindPort(this.#driver, 'peers', checked);
     this.#endpoints.push(bound);
     return bound;
   }
