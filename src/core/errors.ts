@@ -28,6 +28,8 @@ export interface Failure {
   readonly message: string;
   /** Milliseconds after which another try may succeed, where that is known; not every wire carries it. */
   readonly retryAfter?: number | undefined;
+  /** Workers that were given the request, where that is known; not every wire carries it. */
+  readonly attempts?: number | undefined;
 }
 
 /** The stable codes. `docs/majordomo-reference.md` lists when each one is seen. */
@@ -45,7 +47,35 @@ export type ErrorCode =
   | 'ERR_CLOSED'
   | 'ERR_NOT_CONNECTED'
   | 'ERR_NOT_READY'
-  | 'ERR_TOO_MANY_SOCKETS';
+  | 'ERR_TOO_MANY_SOCKETS'
+  | StorageErrorCode
+  | TitanicErrorCode;
+
+/** What can be wrong with a storage. */
+export type StorageErrorCode =
+  | 'ERR_STORAGE_CORRUPT'
+  | 'ERR_STORAGE_FAILED'
+  | 'ERR_STORAGE_FULL'
+  | 'ERR_STORAGE_IN_USE'
+  | 'ERR_STORAGE_UNAVAILABLE'
+  | 'ERR_STORAGE_VERSION';
+
+/** How a Titanic refuses, as it travels. */
+export const TITANIC_ERROR_CODES = [
+  'ERR_ATTEMPTS_EXHAUSTED',
+  'ERR_HANDLER_FAILED',
+  'ERR_ID_IN_USE',
+  'ERR_INVALID_ARGUMENT',
+  'ERR_NOT_SUPPORTED',
+  'ERR_QUEUE_FULL',
+  'ERR_REQUEST_EXPIRED',
+  'ERR_STORAGE_CORRUPT',
+  'ERR_STORAGE_FAILED',
+  'ERR_STORAGE_FULL',
+  'ERR_UNKNOWN_REQUEST',
+] as const;
+
+export type TitanicErrorCode = (typeof TITANIC_ERROR_CODES)[number];
 
 const RETRIABLE: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_ADDRESS_IN_USE',
@@ -56,6 +86,9 @@ const RETRIABLE: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_REQUEST_EXPIRED',
   'ERR_REQUEST_TIMEOUT',
   'ERR_SERVER_CLOSING',
+  'ERR_STORAGE_FAILED',
+  'ERR_STORAGE_FULL',
+  'ERR_STORAGE_IN_USE',
   'ERR_WORKER_LOST',
 ]);
 
@@ -126,17 +159,43 @@ export class RequestError extends UnsinkableError {
   readonly service: string;
   /** Milliseconds after which another try may succeed, where the broker said so. */
   readonly retryAfter: number | undefined;
+  /**
+   * Workers that were given the request, where that is known: after 0 surely nobody has begun it.
+   */
+  readonly attempts: number | undefined;
 
   constructor(
     code: RequestErrorCode,
     service: string,
     message: string,
-    options?: ErrorOptions & { readonly retryAfter?: number },
+    options?: ErrorOptions & Pick<Failure, 'retryAfter' | 'attempts'>,
   ) {
     super(code, message, options);
     this.service = service;
     this.retryAfter = options?.retryAfter;
+    this.attempts = options?.attempts;
     // What `fetch` and the web platform call it, so that generic abort handling recognises it.
     if (code === 'ERR_CANCELLED') this.name = 'AbortError';
+  }
+}
+
+/** A storage could not be opened, or did not take a batch. Nothing of that batch is promised. */
+export class StorageError extends UnsinkableError {
+  declare readonly code: StorageErrorCode;
+
+  constructor(code: StorageErrorCode, message: string, options?: ErrorOptions) {
+    super(code, message, options);
+  }
+}
+
+/** A Titanic did not do what it was asked, or the request it was asked about has failed for good. */
+export class TitanicError extends UnsinkableError {
+  declare readonly code: TitanicErrorCode;
+  /** The request it is about; empty if there is none. */
+  readonly id: string;
+
+  constructor(code: TitanicErrorCode, id: string, message: string, options?: ErrorOptions) {
+    super(code, message, options);
+    this.id = id;
   }
 }

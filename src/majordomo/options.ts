@@ -69,10 +69,15 @@ export interface WorkerOptions extends HeartbeatOptions, CommonOptions {
   /** Default `auto`: express, or what a broker that is not ours answers to. */
   readonly protocol?: WorkerProtocol | undefined;
   /**
-   * Requests handled at a time. Over stock MDP, which has no credit, each has a session of its own.
-   * Default 1.
+   * Requests handled at a time. Over stock MDP, which has no credit, each has a session of its own, and
+   * there are `lanes` of them at most. Default 1.
    */
   readonly concurrency?: number | undefined;
+  /**
+   * In stock MDP: sessions at most, each with a socket, of which a process has 1,023; `concurrency` cannot
+   * be more there. Default 32, at most 256.
+   */
+  readonly lanes?: number | undefined;
   /** How the values of requests and replies are written. The client's has to be the same. Default `bytes`. */
   readonly codec?: CodecName | undefined;
   /**
@@ -155,6 +160,12 @@ export interface RequestOptions {
   readonly priority?: number | undefined;
   /** Metadata for the handler, at most 64 KiB. Not carried in stock MDP. */
   readonly headers?: Headers | undefined;
+  /**
+   * Milliseconds that it may live in the broker, queued and running. Shorter than `timeout`, it lets the
+   * broker have the last word, whose `attempts` says whether a worker was given the request. Ignored in
+   * stock MDP. Default: `timeout`.
+   */
+  readonly requestTtl?: number | undefined;
   /** Needs express. Fails at once with `ERR_NO_SERVICE` if no worker is there. Default false. */
   readonly failFast?: boolean | undefined;
 }
@@ -174,6 +185,13 @@ export interface MapOptions extends Omit<RequestOptions, 'idempotencyKey'> {
    */
   readonly failures?: 'throw' | 'yield' | undefined;
 }
+
+/** Sockets of one object, where each request or session in stock MDP has its own. */
+const laneCount = such(
+  32,
+  'a whole number from 1 to 256',
+  (value) => count(1).accepts(value) && Number(value) <= 256,
+);
 
 export const brokerRules = {
   ...heartbeatRules,
@@ -203,6 +221,7 @@ export const workerRules = {
   ...commonRules,
   protocol: oneOf<WorkerProtocol>('auto', ['auto', 'mdp0.1', 'mdp0.2', 'express']),
   concurrency: count(1),
+  lanes: laneCount,
   codec: oneOf<CodecName>('bytes', CODEC_NAMES),
   beacon: such(true, 'true or false', (value) => typeof value === 'boolean'),
   reconnectInterval: milliseconds(100),
@@ -225,11 +244,7 @@ export const clientRules = {
     'a whole number from 1 to 65,536',
     (value) => count(1).accepts(value) && Number(value) <= 65_536,
   ),
-  lanes: such(
-    32,
-    'a whole number from 1 to 256',
-    (value) => count(1).accepts(value) && Number(value) <= 256,
-  ),
+  lanes: laneCount,
   queueLimit: count(10_000),
   queueBytes: count(64 * MiB),
   streamBufferBytes: count(16 * MiB),
@@ -263,6 +278,7 @@ export const requestRules = {
     'an object of texts',
     (value) => isRecord(value) && Object.values(value).every((text) => typeof text === 'string'),
   ),
+  requestTtl: optionalMilliseconds,
   failFast: such<boolean | undefined>(
     undefined,
     'true or false',

@@ -25,12 +25,13 @@ export abstract class Waiter {
   abstract fail(error: RequestError): void;
 
   /** The failure as an error; of a cancel its cause is the reason of the signal. */
-  errorOf({ code, message, retryAfter }: Failure): RequestError {
+  errorOf({ code, message, retryAfter, attempts }: Failure): RequestError {
     const abort = code === 'ERR_CANCELLED' ? this.signal : undefined;
     const cause: unknown = abort?.aborted === true ? abort.reason : undefined;
     return new RequestError(code, this.service, message, {
       ...(cause === undefined ? undefined : { cause }),
-      ...(retryAfter === undefined ? undefined : { retryAfter }),
+      retryAfter,
+      attempts,
     });
   }
 }

@@ -174,7 +174,15 @@ describe('errors', () => {
     ERR_REPLY_TOO_LARGE: false,
     ERR_REQUEST_EXPIRED: true,
     ERR_REQUEST_TIMEOUT: true,
+    ERR_ID_IN_USE: false,
+    ERR_STORAGE_CORRUPT: false,
+    ERR_STORAGE_FAILED: true,
+    ERR_STORAGE_FULL: true,
+    ERR_STORAGE_IN_USE: true,
+    ERR_STORAGE_UNAVAILABLE: false,
+    ERR_STORAGE_VERSION: false,
     ERR_STREAM_OVERFLOW: false,
+    ERR_UNKNOWN_REQUEST: false,
     ERR_WORKER_LOST: true,
   };
 

@@ -237,6 +237,7 @@ describe('the time of a request is over', () => {
     expect(broker.heardNow()).toEqual([]);
     broker.wait(1);
     expect(broker.heardNow()).toEqual(['c 1 = ERR_REQUEST_EXPIRED']);
+    expect(broker.sent.at(-1)!.command).toMatchObject({ failure: { attempts: 0 } });
     expect(broker.took('requestExpired')).toMatchObject([{ running: false }]);
   });
 
@@ -248,6 +249,7 @@ describe('the time of a request is over', () => {
     expect(broker.heardNow()).toEqual(['w < work']);
     broker.wait(1);
     expect(broker.heardNow()).toEqual(['w cancel 0', 'c 1 = ERR_REQUEST_EXPIRED']);
+    expect(broker.sent.at(-1)!.command).toMatchObject({ failure: { attempts: 1 } });
     broker.done('w', 'too late', { number: 0 });
     expect(broker.heardNow()).toEqual(['w < next']);
   });

@@ -58,7 +58,9 @@ describe('a request', () => {
     client.request('waiting', { timeout: 400 });
     client.wait(450);
     expect(client.outcomes).toEqual(['1 ! ERR_REQUEST_TIMEOUT']);
-    expect(client.took('failed')[0]!.message).toContain('could not be asked');
+    const [failed] = client.took('failed');
+    expect(failed!.message).toContain('could not be asked');
+    expect(failed!.attempts).toBe(0);
     client.wait(50);
     expect(client.outcomes).toEqual(['0 ! ERR_REQUEST_TIMEOUT']);
     client.request('resting', { timeout: 1050 });

@@ -155,6 +155,15 @@ describe('in a session', () => {
     expect(client.took('failed')).toMatchObject([{ code: 'ERR_QUEUE_FULL', retryAfter: 50 }]);
   });
 
+  test('the broker has the last word if its time is shorter, and knows who had the request', () => {
+    const client = welcomed();
+    client.request('work', { timeout: 1000, requestTtl: 900 });
+    expect(client.sent.at(-1)!.command).toMatchObject({ type: 'request', timeLeft: 900 });
+    const failure = { code: 'ERR_REQUEST_EXPIRED', message: 'too late', attempts: 0 } as const;
+    client.answer(1, '', { body: [], failure });
+    expect(client.took('failed')).toMatchObject([{ code: 'ERR_REQUEST_EXPIRED', attempts: 0 }]);
+  });
+
   test('no time is set to a try unless the caller does', () => {
     const client = welcomed();
     client.request('patient', { attemptTimeout: undefined, timeout: 5000 });

@@ -127,6 +127,7 @@ export class WorkerStory extends Actor<
           service: 'echo',
           protocol: 'mdp0.2',
           concurrency: 1,
+          lanes: 32,
           heartbeatInterval: 100,
           heartbeatLiveness: 3,
           reconnectInterval: 50,

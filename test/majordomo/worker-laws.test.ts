@@ -185,6 +185,7 @@ function workerSubject(protocol: WorkerProtocol, concurrency = 1): Subject {
         service: 'echo',
         protocol,
         concurrency,
+        lanes: 32,
         heartbeatInterval: 20,
         heartbeatLiveness: 3,
         reconnectInterval: 10,

@@ -37,6 +37,12 @@ describe('a session', () => {
     ]);
   });
 
+  test('of stock MDP: one for each request at a time, as far as there are lanes', () => {
+    const worker = new WorkerStory({ concurrency: 1000, lanes: 3 });
+    worker.connect('tcp://a');
+    expect(worker.said).toEqual(['ready 0.2', 'ready 0.2', 'ready 0.2']);
+  });
+
   test('beats each interval, and ends when the broker is silent', () => {
     const worker = activeWorker();
     worker.wait(299);

@@ -86,7 +86,7 @@ export class Intake {
     const retryAfter = reason === 'queueFull' ? this.#requests.retryAfter : undefined;
     this.#voice.reply(waiter, service, {
       body: NO_FRAMES,
-      failure: { code, message, retryAfter },
+      failure: { code, message, retryAfter, attempts: 0 },
     });
   }
 

@@ -54,7 +54,8 @@ export class RequestEnds {
     this.#stopWork(request);
     this.#leave(request, how);
     this.#keys.ended(now, request);
-    this.#tell(request, { body: NO_FRAMES, failure: { code, message } });
+    const { attempts } = request;
+    this.#tell(request, { body: NO_FRAMES, failure: { code, message, attempts } });
   }
 
   /**

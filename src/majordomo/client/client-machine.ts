@@ -14,6 +14,7 @@ import { RequestLives, tryTime } from '../../core/request-lives.ts';
 import { Carriers, type ClientPort } from './carriers.ts';
 import {
   ClientRequest,
+  attemptsOf,
   describeTimeout,
   type ClientCall,
   type ClientEvent,
@@ -225,9 +226,11 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
     this.#outbox.emit({ type: 'retry', id: call.id, service: call.service, attempt, endpoint });
   }
 
-  #tellFailed({ call: { id, service } }: ClientRequest, failure: Failure): void {
+  #tellFailed(request: ClientRequest, failure: Failure): void {
+    const { id, service } = request.call;
     const { code, message, retryAfter } = failure;
-    this.#outbox.emit({ type: 'failed', id, service, code, message, retryAfter });
+    const attempts = attemptsOf(request, failure);
+    this.#outbox.emit({ type: 'failed', id, service, code, message, retryAfter, attempts });
   }
 }
 

@@ -25,6 +25,8 @@ export interface RequestCall extends RequestTerms {
   readonly broadcast?: boolean | undefined;
   readonly priority?: number | undefined;
   readonly headers?: Uint8Array | undefined;
+  /** Milliseconds that it may live in the broker, if that is less than its own time. */
+  readonly requestTtl?: number | undefined;
 }
 
 export type ClientCall =
@@ -50,6 +52,8 @@ export type ClientEvent =
       code: RequestErrorCode;
       message: string;
       retryAfter?: number | undefined;
+      /** Workers that were given the request, where that is known. */
+      attempts: number | undefined;
     }
   | { type: 'retry'; id: RequestId; service: string; attempt: number; endpoint: string }
   /** An express session has begun. */
@@ -117,6 +121,13 @@ export class ClientRequest extends RequestLife<RequestCall> implements OnLane<Cl
     this.partialSeen = true;
     this.attemptLimit = 0;
   }
+}
+
+/** Workers that were given a request which ended so, where that is known. */
+export function attemptsOf({ attempts }: ClientRequest, failure: Failure): number | undefined {
+  // What was not sent nobody has; and of several tries the broker's word is about the last.
+  if (attempts === 0) return 0;
+  return attempts === 1 ? failure.attempts : undefined;
 }
 
 /** How far a request had come when its time or its tries were over. */

@@ -338,6 +338,7 @@ export class MajordomoClient extends EventSource<ClientEvent> {
       failFast: options?.failFast,
       broadcast: manner === 'broadcast' ? true : undefined,
       priority: options?.priority,
+      requestTtl: options?.requestTtl,
       headers,
     });
     return id;

@@ -251,7 +251,8 @@ export class ExpressLink {
     if (bytes !== undefined) {
       this.#outbox.send('express', '', { type: 'announce', dialect: 'express', bytes });
     }
-    const left = request.deadlineAt - now;
+    const { requestTtl = Infinity } = request.call;
+    const left = Math.min(request.deadlineAt - now, requestTtl);
     const timeLeft = Math.ceil(broadcast === true ? left * BROADCAST_SHARE : left);
     const number = state.lastNumber + 1;
     const isQueued = this.#outbox.send('express', '', {

@@ -144,6 +144,7 @@ function writeReply(pack: Pack, command: ReplyCommand | ResultCommand): void {
   pack.textField(FIELDS.failureCode, failure.code);
   pack.textField(FIELDS.failureMessage, failure.message.slice(0, MESSAGE_LIMIT));
   if (failure.retryAfter !== undefined) pack.uintField(FIELDS.retryAfter, failure.retryAfter);
+  if (failure.attempts !== undefined) pack.uintField(FIELDS.attempts, failure.attempts);
 }
 
 // Decoding

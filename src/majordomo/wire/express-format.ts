@@ -48,6 +48,7 @@ export const FIELDS = {
   failureCode: 7,
   failureMessage: 8,
   retryAfter: 9,
+  attempts: 10,
 } as const;
 
 /** Bits of the flags byte of a request. */

@@ -250,6 +250,7 @@ function readOutcome(reader: Reader, command: Writable<ReplyCommand | ResultComm
   let code: string | undefined;
   let message = '';
   let retryAfter: number | undefined;
+  let attempts: number | undefined;
   while (reader.hasField) {
     switch (reader.field()) {
       case FIELDS.sequence:
@@ -264,19 +265,29 @@ function readOutcome(reader: Reader, command: Writable<ReplyCommand | ResultComm
       case FIELDS.retryAfter:
         retryAfter = reader.uintField();
         break;
+      case FIELDS.attempts:
+        attempts = reader.uintField();
+        break;
       default:
         reader.skipField();
     }
   }
-  if (code !== undefined) command.failure = failureOf(code, message, retryAfter);
+  if (code !== undefined) {
+    command.failure = { ...failureOf(code, message), ...given({ retryAfter, attempts }) };
+  }
 }
 
 /** A code of a later version becomes `ERR_HANDLER_FAILED` with that code in the message. */
-function failureOf(code: string, message: string, retryAfter: number | undefined): Failure {
-  const failure = CODES.has(code)
+function failureOf(code: string, message: string): Failure {
+  return CODES.has(code)
     ? { code: code as RequestErrorCode, message }
-    : { code: 'ERR_HANDLER_FAILED' as const, message: `${code}: ${message}` };
-  return retryAfter === undefined ? failure : { ...failure, retryAfter };
+    : { code: 'ERR_HANDLER_FAILED', message: `${code}: ${message}` };
+}
+
+/** Without what is undefined. */
+function given({ retryAfter, attempts }: Pick<Failure, 'retryAfter' | 'attempts'>): object {
+  if (attempts === undefined) return retryAfter === undefined ? {} : { retryAfter };
+  return retryAfter === undefined ? { attempts } : { retryAfter, attempts };
 }
 
 function readCredit(reader: Reader): CreditCommand {

@@ -87,6 +87,8 @@ export interface WorkerSettings extends SessionSettings {
   readonly protocol: WorkerProtocol;
   /** Requests at a time. */
   readonly concurrency: number;
+  /** Sessions of stock MDP at most. */
+  readonly lanes: number;
   /** Bytes of parts that may wait: in stock MDP for the end of the reply, in express for the reader. */
   readonly replyBufferBytes: number;
 }

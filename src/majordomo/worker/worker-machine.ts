@@ -181,9 +181,13 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
     if (this.#express.isIdle) this.#express.connect(now, this.#negotiation.endpoint);
   }
 
-  /** As many sessions of stock MDP as handlers may run beside those of ended sessions of express. */
+  /**
+   * As many sessions of stock MDP as handlers may run beside those of ended sessions of express, and as
+   * there are lanes.
+   */
   #fillStock(now: Instant): void {
-    let free = this.#settings.concurrency - this.#express.orphans;
+    const { concurrency, lanes } = this.#settings;
+    let free = Math.min(concurrency - this.#express.orphans, lanes);
     for (const session of this.#stock) if (!session.isIdle) free--;
     for (let number = 0; free > 0; number++) {
       const session = this.#stock[number] ?? this.#addStock(number);

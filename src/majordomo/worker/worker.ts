@@ -63,7 +63,8 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
   readonly #host: RequestHost;
   readonly #environment: Environment;
   readonly #drainTimeout: number;
-  readonly #concurrency: number;
+  /** Sessions with a stock broker. */
+  readonly #sessions: number;
   readonly #hasBeacon: boolean;
   readonly #driver: WorkerDriver;
   readonly #endpoints: string[] = [];
@@ -134,7 +135,7 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
     this.#environment = environment;
     this.#readiness = new Readiness('this worker', ['broker', 'MDP'], clock);
     this.#drainTimeout = drainTimeout;
-    this.#concurrency = settings.concurrency;
+    this.#sessions = Math.min(settings.concurrency, settings.lanes);
     this.#hasBeacon = beacon;
     this.#driver = new Driver<
       WorkerPort,
@@ -224,7 +225,7 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
         break;
       case 'ready':
         this.#answered.add(event.session);
-        if (event.dialect === 'express' || this.#answered.size === this.#concurrency) {
+        if (event.dialect === 'express' || this.#answered.size === this.#sessions) {
           this.#readiness.answered();
         }
         break;

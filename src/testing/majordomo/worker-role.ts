@@ -137,6 +137,7 @@ export class WorkerRole extends MachineRole {
       service: SERVICES[this.service]!,
       protocol,
       concurrency,
+      lanes: 32,
       heartbeatInterval: pace.heartbeatInterval,
       heartbeatLiveness: pace.heartbeatLiveness,
       reconnectInterval: 20,
