@@ -13,7 +13,7 @@ import {
 } from '../../src/freelance/server-machine.ts';
 import { checkLaws, lawSteps, type LawInput, type LawSubject } from '../../src/testing/laws.ts';
 
-const RUNS = { numRuns: 1000, seed: 20_260 };
+const RUNS = { numRuns: 400, seed: 20_260 };
 
 const BOUNDS = { concurrency: 2, queueLimit: 3, queueBytes: 3000 };
 

@@ -20,7 +20,7 @@ import {
 } from '../../src/testing/laws.ts';
 import { bodies, messages, dialects } from './messages.ts';
 
-const RUNS = { numRuns: 400, seed: 20_260 };
+const RUNS = { numRuns: 200, seed: 20_260 };
 
 const PROTOCOLS = ['mdp0.2', 'express', 'auto'] as const;
 

@@ -16,7 +16,7 @@ import {
 import { checkLaws, lawSteps, type LawInput, type LawSubject } from '../../src/testing/laws.ts';
 import { bodies, dialects, messages } from './messages.ts';
 
-const RUNS = { numRuns: 600, seed: 20_260 };
+const RUNS = { numRuns: 250, seed: 20_260 };
 
 const TOKENS = 6;
 

@@ -21,7 +21,7 @@ import {
   type LawSubject,
 } from '../../src/testing/laws.ts';
 
-const RUNS = { numRuns: 800, seed: 20_260 };
+const RUNS = { numRuns: 300, seed: 20_260 };
 
 const settings: ClientSettings = {
   lanes: 2,

@@ -21,7 +21,7 @@ import { queueCodec, workerCodec } from '../../src/pirate/protocol.ts';
 import { checkLaws, lawSteps, type LawInput, type LawSubject } from '../../src/testing/laws.ts';
 import { SIMPLE, storySettings } from './queue-story.ts';
 
-const RUNS = { numRuns: 600, seed: 20_260 };
+const RUNS = { numRuns: 250, seed: 20_260 };
 
 const PROTOCOLS: readonly PirateProtocol[] = ['simple', 'paranoid'];
 

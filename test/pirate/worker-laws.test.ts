@@ -13,7 +13,7 @@ import {
 import { checkLaws, lawSteps, type LawInput, type LawSubject } from '../../src/testing/laws.ts';
 import { settingsOf } from './worker-story.ts';
 
-const RUNS = { numRuns: 600, seed: 20_260 };
+const RUNS = { numRuns: 250, seed: 20_260 };
 
 const TOKENS = 6;
 
