@@ -10,6 +10,8 @@ import * as idle from './benchmarks/idle.js';
 import * as largeBody from './benchmarks/large-body.js';
 import * as pirate from './benchmarks/pirate.js';
 import * as requestReply from './benchmarks/request-reply.js';
+import * as titanicRecovery from './benchmarks/titanic-recovery.js';
+import * as titanic from './benchmarks/titanic.js';
 import { checkName, whole } from './harness/arguments.js';
 import { Fleet } from './harness/fleet.js';
 import { describeMachine } from './harness/machine.js';
@@ -23,6 +25,8 @@ const BENCHMARKS = {
   idle,
   pirate,
   freelance,
+  titanic,
+  'titanic-recovery': titanicRecovery,
 };
 const RESULTS = fileURLToPath(new URL('results', import.meta.url));
 

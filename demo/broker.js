@@ -1,5 +1,5 @@
 // @ts-check
-/** The demo's broker process: `node demo/broker.js ENDPOINT`. It will be killed. */
+/** The broker process of the demos: `node demo/broker.js ENDPOINT [LIVENESS]`. It will be killed. */
 import { MajordomoBroker } from 'unsinkable';
 import { endWithParent, tell } from './lifeline.js';
 
@@ -7,6 +7,7 @@ endWithParent();
 const broker = new MajordomoBroker({
   // Every kill costs one attempt of each request it hits: here that is no sign of a bad request.
   maxAttempts: 10,
+  heartbeatLiveness: Number(process.argv[3] ?? 3),
   // A request may be one large file.
   queueBytes: 2 ** 30,
 });

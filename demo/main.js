@@ -6,12 +6,13 @@
  *   npm run demo [-- DIR]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { constants, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { findFiles, messageOf } from './files.js';
 import { Fleet } from './fleet.js';
 import { hashAndKill } from './hashing.js';
+import { interruption, Interruption } from './interruption.js';
 import { showProgress, showResult } from './screen.js';
 import { GOAL, Tally } from './tally.js';
 
@@ -97,24 +98,6 @@ async function run(files, tally, limit, verbose) {
       : `OK: every request was answered, and rightly, over ${tally.workersKilled} killed workers and ${tally.brokersKilled} killed brokers.`,
   );
   return failures.length > 0 ? 1 : 0;
-}
-
-/** Ctrl-C and the like. */
-class Interruption extends Error {
-  /** @param {number} signal its number */
-  constructor(signal) {
-    super('interrupted');
-    this.exitCode = 128 + signal;
-  }
-}
-
-/** @returns {Promise<never>} rejects with an Interruption at the first signal; a second one ends at once */
-function interruption() {
-  return new Promise((_, reject) => {
-    for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
-      process.once(name, () => reject(new Interruption(constants.signals[name])));
-    }
-  });
 }
 
 process.exitCode = await main();

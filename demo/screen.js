@@ -1,9 +1,16 @@
 // @ts-check
 /**
- * What the demo shows: a progress bar, or a line now and then where there is no terminal; at the end
+ * What a demo shows: a progress bar, or a line now and then where there is no terminal; at the end
  * a table.
  *
  * @typedef {import('./tally.js').Tally} Tally
+ *
+ * @typedef {object} View what is to be seen of a progress
+ * @property {number} total
+ * @property {() => number} done
+ * @property {() => Record<string, string | number>} fields what else there is, by name
+ * @property {string} format of the bar, with `{names}` of fields
+ * @property {(fields: Record<string, string | number>) => string} line the same where there is no bar
  */
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
@@ -16,31 +23,42 @@ const FORMAT =
 const LINE_INTERVAL = 2000;
 
 /**
- * Shows the progress from now on.
+ * Shows the progress of the hashing from now on.
  * @param {Tally} tally
  * @returns {() => void} ends it
  */
 export function showProgress(tally) {
-  if (process.stdout.isTTY) return showBar(tally);
-  const timer = setInterval(() => {
-    const { pass, rate, workers, brokers, retries } = progressOf(tally);
-    console.log(
+  return show({
+    total: tally.files,
+    done: () => doneOfPass(tally),
+    fields: () => progressOf(tally),
+    format: FORMAT,
+    line: ({ pass, rate, workers, brokers, retries }) =>
       `pass ${pass}: ${tally.hashed} files hashed, ${rate} a second; killed ${workers} workers, ${brokers} brokers; ${retries} retries`,
-    );
-  }, LINE_INTERVAL);
+  });
+}
+
+/**
+ * Shows a progress from now on.
+ * @param {View} view
+ * @returns {() => void} ends it
+ */
+export function show(view) {
+  if (process.stdout.isTTY) return showBar(view);
+  const timer = setInterval(() => console.log(view.line(view.fields())), LINE_INTERVAL);
   return () => clearInterval(timer);
 }
 
-/** @param {Tally} tally */
-function showBar(tally) {
+/** @param {View} view */
+function showBar({ total, done, fields, format }) {
   const bar = new SingleBar({
-    format: FORMAT,
+    format,
     barsize: Math.min(40, Math.max(10, process.stdout.columns - 76)),
     stream: process.stdout,
     hideCursor: true,
   });
-  const update = () => bar.update(doneOfPass(tally), progressOf(tally));
-  bar.start(tally.files, 0, progressOf(tally));
+  const update = () => bar.update(done(), fields());
+  bar.start(total, 0, fields());
   const timer = setInterval(update, 100);
   return () => {
     clearInterval(timer);
@@ -71,10 +89,8 @@ function doneOfPass(tally) {
  * @param {number} requeued
  */
 export function showResult(tally, requeued) {
-  const colours = process.stdout.isTTY ? {} : { style: { head: [], border: [] } };
-  const table = new Table({ colAligns: ['left', 'right'], ...colours });
   const { seconds } = tally;
-  table.push(
+  printTable([
     ['passes', whole(Math.floor(tally.settled / tally.files))],
     ['files hashed', whole(tally.hashed)],
     ['bytes', whole(tally.bytes)],
@@ -89,15 +105,25 @@ export function showResult(tally, requeued) {
     ['unreadable (not hashed)', whole(tally.unreadable.size)],
     ['wrong hashes', whole(tally.wrong)],
     ['lost', whole(tally.lost)],
-  );
-  console.log(table.toString());
+  ]);
   for (const mistake of tally.mistakes) console.log(mistake);
   for (const [path, reason] of [...tally.unreadable].slice(0, 5)) {
     console.log(`unreadable: ${path}: ${reason}`);
   }
 }
 
+/**
+ * Prints what was counted: a label and a number each.
+ * @param {[label: string, value: string][]} rows
+ */
+export function printTable(rows) {
+  const colours = process.stdout.isTTY ? {} : { style: { head: [], border: [] } };
+  const table = new Table({ colAligns: ['left', 'right'], ...colours });
+  table.push(...rows);
+  console.log(table.toString());
+}
+
 /** @param {number} number */
-function whole(number) {
+export function whole(number) {
   return number.toLocaleString('en');
 }

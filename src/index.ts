@@ -2,3 +2,5 @@
 export * from './freelance/index.ts';
 export * from './majordomo/index.ts';
 export * from './pirate/index.ts';
+export * from './storage/index.ts';
+export * from './titanic/index.ts';

@@ -1,44 +1,33 @@
 /** The demo as its users run it: a process of its own, on a folder of real files. */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Demos, isAlive } from './demos.ts';
 
-const MAIN = fileURLToPath(new URL('../demo/main.js', import.meta.url));
 const FILES = 200;
 
-let home: string;
+let demos: Demos;
 let files: string;
-/** The temp folder that the demo is told to use. */
-let temp: string;
-const running = new Set<ChildProcess>();
 
 beforeEach(() => {
-  home = mkdtempSync(join(tmpdir(), 'demo-'));
-  files = join(home, 'files');
-  temp = join(home, 'temp');
+  demos = new Demos('demo/main.js');
+  files = join(demos.home, 'files');
   mkdirSync(join(files, 'a folder'), { recursive: true });
-  mkdirSync(temp);
   for (let file = 0; file < FILES; file++) {
     const bytes = Buffer.alloc(file % 10 === 0 ? 0 : file * 97, `${file}`);
     writeFileSync(join(files, file % 2 === 0 ? 'a folder' : '', `file ${file}`), bytes);
   }
 });
 
-afterEach(() => {
-  for (const child of running) child.kill('SIGKILL');
-  running.clear();
-  rmSync(home, { recursive: true, force: true });
-});
+afterEach(() => demos.remove());
 
 describe('the demo', () => {
   it('hashes a folder over killed workers and brokers, and loses nothing', async () => {
     symlinkSync('nowhere', join(files, 'broken link'));
     symlinkSync('..', join(files, 'link to a folder'));
     execFileSync('mkfifo', [join(files, 'pipe')]);
-    const demo = start(files, '--verbose');
+    const demo = demos.start(files, '--verbose');
     await demo.ended;
 
     expect(demo.output()).toContain('OK: ');
@@ -54,11 +43,11 @@ describe('the demo', () => {
     // Two brokers and ten workers replaced, at the least.
     expect(demo.pids().length).toBeGreaterThanOrEqual(1 + 2 + 3 + 10);
     expect(demo.pids().filter(isAlive)).toEqual([]);
-    expect(readdirSync(temp)).toEqual([]);
+    expect(demos.leftOver()).toEqual([]);
   }, 90_000);
 
   it('fails when the time is too short for the kills', async () => {
-    const demo = start(files, '--seconds', '0.3');
+    const demo = demos.start(files, '--seconds', '0.3');
     await demo.ended;
 
     expect(demo.child.exitCode).toBe(1);
@@ -67,19 +56,19 @@ describe('the demo', () => {
   });
 
   it('ends everything at Ctrl-C', async () => {
-    const demo = start(files, '--verbose');
+    const demo = demos.start(files, '--verbose');
     await demo.hasStarted();
     demo.child.kill('SIGINT');
     await demo.ended;
 
     expect(demo.child.exitCode).toBe(130);
     expect(demo.pids().filter(isAlive)).toEqual([]);
-    expect(readdirSync(temp)).toEqual([]);
+    expect(demos.leftOver()).toEqual([]);
     expect(demo.output()).not.toMatch(/OK|FAILED/);
   });
 
   it('leaves no process behind when it is killed itself', async () => {
-    const demo = start(files, '--verbose');
+    const demo = demos.start(files, '--verbose');
     await demo.hasStarted();
     demo.child.kill('SIGKILL');
     const killedAt = performance.now();
@@ -92,7 +81,7 @@ describe('the demo', () => {
   });
 
   it('fails when a process ends that it did not kill', async () => {
-    const demo = start(files, '--verbose');
+    const demo = demos.start(files, '--verbose');
     await demo.hasStarted();
     process.kill(demo.pids()[0]!, 'SIGKILL');
     await demo.ended;
@@ -113,7 +102,7 @@ describe('the demo', () => {
     ['an unknown option', ['--bogus'], /^error: unknown option '--bogus'\n$/],
     ['a time that is none', ['files', '--seconds', 'soon'], /^error: --seconds must be .*\n$/],
   ])('says what is wrong with %s', async (_, parameters, message) => {
-    const demo = start(...parameters);
+    const demo = demos.start(...parameters);
     await demo.ended;
 
     expect(demo.errors()).toMatch(message);
@@ -122,49 +111,10 @@ describe('the demo', () => {
   });
 
   it('explains itself', async () => {
-    const demo = start('--help');
+    const demo = demos.start('--help');
     await demo.ended;
 
     expect(demo.output()).toContain('SIGKILL');
     expect(demo.child.exitCode).toBe(0);
   });
 });
-
-/** Starts the demo with these parameters, in `home`. */
-function start(...parameters: string[]) {
-  const child = spawn(process.execPath, [MAIN, ...parameters], {
-    cwd: home,
-    env: { ...process.env, TMPDIR: temp },
-  });
-  running.add(child);
-  let output = '';
-  let errors = '';
-  child.stdout.on('data', (text: Buffer) => (output += text.toString()));
-  child.stderr.on('data', (text: Buffer) => (errors += text.toString()));
-  const pids = () =>
-    [...errors.matchAll(/(?:broker|worker) (\d+) started/g)].map(([, id]) => Number(id));
-  return {
-    child,
-    output: () => output,
-    errors: () => errors,
-    /** The processes it has started, in this order. */
-    pids,
-    /** When it has ended, and all that it started. */
-    ended: new Promise((resolve) => child.once('close', resolve)),
-    /** When its first kill shows that requests are on their way. */
-    hasStarted: () => vi.waitFor(() => expect(errors).toContain(' killed holding '), 20_000),
-    /** The number in the row of the table that begins with `label`. */
-    row: (label: string): number => {
-      const cell = new RegExp(`│ ${label}[^│]*│ +([\\d,]+) │`).exec(output)?.[1];
-      return Number(cell?.replaceAll(',', ''));
-    },
-  };
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}

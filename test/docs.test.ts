@@ -8,7 +8,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { UnsinkableError, type ErrorCode } from '../src/index.ts';
-import { REQUEST_ERROR_CODES } from '../src/core/errors.ts';
+import { REQUEST_ERROR_CODES, TITANIC_ERROR_CODES } from '../src/core/errors.ts';
 import type { Rule } from '../src/core/options.ts';
 import * as freelance from '../src/freelance/options.ts';
 import { MajordomoBroker } from '../src/majordomo/broker/broker.ts';
@@ -20,9 +20,14 @@ import {
   workerRules,
 } from '../src/majordomo/options.ts';
 import * as pirate from '../src/pirate/options.ts';
+import { levelRules } from '../src/storage/level-engine.ts';
+import { storageRules } from '../src/storage/options.ts';
 import { FAULT_KINDS as FREELANCE_FAULTS } from '../src/testing/freelance/plan.ts';
 import { FAULT_KINDS as MAJORDOMO_FAULTS } from '../src/testing/majordomo/plan.ts';
 import { FAULT_KINDS as PIRATE_FAULTS } from '../src/testing/pirate/plan.ts';
+import { FAULT_KINDS as TITANIC_FAULTS } from '../src/testing/titanic/plan.ts';
+import { REQUEST_STATES, TITANIC_SERVICES } from '../src/titanic/commands.ts';
+import * as titanic from '../src/titanic/options.ts';
 import { endAll, freshFolder, run, start } from './cli/commands.ts';
 
 const PAGES = [
@@ -89,6 +94,22 @@ const client = new FreelanceClient();
 client.connect([first, second]);`,
     roles: '[client, ...servers]',
   },
+  'docs/titanic.md': {
+    begin: `
+const { MajordomoBroker, MajordomoWorker, Titanic, TitanicClient } = unsinkable;
+const broker = new MajordomoBroker();
+const endpoint = await broker.bind('tcp://127.0.0.1:*');
+const store = import.meta.filename.replace(/js$/, 'store');
+const titanic = await Titanic.open(store, { storage: { ballastBytes: 0 } });
+titanic.connect(endpoint);
+const upper = new MajordomoWorker('upper', (request) => request.text().toUpperCase());
+upper.connect(endpoint);
+await upper.ready();
+await titanic.ready();
+const client = new TitanicClient();
+client.connect(endpoint);`,
+    roles: '[client, upper, titanic, broker]',
+  },
 };
 
 const blocks = PAGES.flatMap(blocksOf);
@@ -118,7 +139,7 @@ describe('code blocks', () => {
     async (name, block) => {
       const file = join(programs, `${name.replaceAll(/\W+/g, '-')}.js`);
       const text = block.kind === 'js setting' ? inSetting(block) : block.text;
-      writeFileSync(file, withFreeEndpoints(text, name));
+      writeFileSync(file, withFreeEndpoints(text, name).replaceAll(/'\.\/[\w-]+'/g, inFolder));
       const next = blocks[blocks.indexOf(block) + 1];
       const { stdout } = await runProgram(file);
       expect(stdout).toBe(next?.kind === 'text printed' ? `${next.text}\n` : '');
@@ -158,6 +179,7 @@ describe('examples', () => {
       /^a worker was lost with a request in its hands\n100 of 100 replies, 1 asked again\n$/,
     'shutdown.js': /^(the (old|new) worker answered \d+\n){2}100 of 100 replies\n$/,
     'streaming.js': /^3 \n2 \n1 \nlift-off \(the end\)\n4 frames in one reply\n$/,
+    'titanic.js': /^ordered: .*\nis it there\? false\ncollected: all went well in June\n$/,
   };
 
   test('are all run', () => {
@@ -246,6 +268,8 @@ describe('docs/architecture.md', () => {
     ["Majordomo's files", 'majordomo'],
     ["The Pirates' files", 'pirate'],
     ["Freelance's files", 'freelance'],
+    ["Titanic's files", 'titanic'],
+    ['The storage', 'storage'],
   ])('%s are all that there are', (heading, room) => {
     const named = quoted(tableUnder(page, heading, false).join(), /`([\w-]+\.ts)`/g);
     const files = readdirSync(`src/${room}`, { recursive: true, encoding: 'utf8' });
@@ -262,7 +286,7 @@ describe('docs/architecture.md', () => {
   });
 });
 
-test.each(['majordomo', 'pirate', 'freelance'])(
+test.each(['majordomo', 'pirate', 'freelance', 'titanic'])(
   'the table of patterns leads to docs/%s.md, and back',
   (pattern) => {
     const rows = tableUnder(readFileSync('README.md', 'utf8'), 'Which pattern', false);
@@ -344,11 +368,113 @@ describe('docs/freelance.md', () => {
   });
 });
 
+describe('docs/titanic.md', () => {
+  const page = readFileSync('docs/titanic.md', 'utf8');
+  const machineEvents = readFileSync('src/titanic/titanic-events.ts', 'utf8');
+  const server = readFileSync('src/titanic/titanic.ts', 'utf8');
+  const client = readFileSync('src/titanic/titanic-client.ts', 'utf8');
+  const commands = readFileSync('src/titanic/commands.ts', 'utf8');
+  const view = readFileSync('src/titanic/admin-view.ts', 'utf8');
+
+  test.each([
+    ['Titanic options', titanic.titanicRules],
+    ['Client options', titanic.titanicClientRules],
+    ['Options of every question', titanic.askRules],
+    ['Submit options', without(titanic.submitRules, titanic.askRules)],
+    ['Fetch options', without(titanic.fetchRules, titanic.askRules)],
+    ['Call options', without(titanic.callRules, titanic.submitRules)],
+    ['List options', without(titanic.listRules, titanic.askRules)],
+  ])('%s are the rules', (heading, rules) => {
+    expect(optionsUnder(page, heading)).toEqual(optionsOf(rules));
+  });
+
+  test('lists every event, every reason and every end of an attempt', () => {
+    const ofServer = [
+      ...eventsOf(machineEvents, 'TitanicEvent'),
+      ...eventsOf(server, 'TitanicServerEvent'),
+    ];
+    expect(namesUnder(page, 'Titanic events')).toEqual(ofServer.toSorted());
+    const [, ofClient = ''] = client.split('export interface TitanicClientEvent');
+    expect(namesUnder(page, 'Client events')).toEqual(
+      quoted(ofClient, /^ {2}readonly type: '(\w+)'/gm),
+    );
+    const [, ends = ''] = /export type AttemptEnd = ([^;]+);/.exec(machineEvents) ?? [];
+    const words = [...quoted(ends, /'(\w+)'/g), 'age', 'count', 'bytes'];
+    expect(words.length).toBeGreaterThan(6);
+    expect(words.filter((word) => !page.includes(`\`${word}\``))).toEqual([]);
+  });
+
+  test('names every field of a status', () => {
+    expect(fieldsMissing(page, 'Status', view, 'TitanicMachineStatus extends StateCounts')).toEqual(
+      [],
+    );
+    const named = JSON.stringify(tableUnder(page, 'Status', false));
+    expect(REQUEST_STATES.filter((state) => !named.includes(`\`${state}\``))).toEqual([]);
+    const summary = commands.replaceAll('?:', ':');
+    expect(fieldsMissing(page, 'Of one request', summary, 'RequestSummary')).toEqual([]);
+  });
+
+  test('lists every way to be refused, and whether it is retriable', () => {
+    const codes = Object.fromEntries(TITANIC_ERROR_CODES.map(withRetriable));
+    expect(failuresUnder(page)).toEqual(codes);
+  });
+
+  test('says what is sent to every service', () => {
+    const rows = tableUnder(page, 'The wire').map(([service]) => service);
+    expect(rows).toEqual(TITANIC_SERVICES);
+  });
+
+  test('names checks and tests that there are', () => {
+    expect(evidenceMissing(page, 'titanic')).toEqual([]);
+  });
+});
+
+describe('docs/storage.md', () => {
+  const page = readFileSync('docs/storage.md', 'utf8');
+  const options = readFileSync('src/storage/options.ts', 'utf8');
+  const engine = readFileSync('src/storage/engine.ts', 'utf8');
+
+  test('the options are the rules', () => {
+    const rules = { ...storageRules, ...levelRules };
+    expect(optionsUnder(page, 'Options')).toEqual(optionsOf(rules));
+  });
+
+  test('names every field of a status', () => {
+    expect(fieldsMissing(page, 'Status', options, 'StorageStatus')).toEqual([]);
+  });
+
+  test('lists every error, and whether it is retriable', () => {
+    const codes = quoted(readFileSync('src/core/errors.ts', 'utf8'), /'(ERR_STORAGE_\w+)'/g);
+    expect(codes.length).toBeGreaterThan(5);
+    expect(failuresUnder(page)).toEqual(Object.fromEntries(codes.map(withRetriable)));
+  });
+
+  test('says what every method of an engine does', () => {
+    const [, declaration = ''] = engine.split('export interface Engine {');
+    const methods = quoted(declaration, /^ {2}(?:readonly )?(\w+)[(:]/gm);
+    const cells = namesUnder(page, 'Bring your own engine').join();
+    const named = quoted(cells.replaceAll(/\([^)]*\)/g, ''), /(\w+)/g);
+    expect(named.toSorted()).toEqual(methods.toSorted());
+  });
+
+  test('lists every law', () => {
+    const [comment = ''] = readFileSync('src/testing/storage-laws.ts', 'utf8').split('*/');
+    const laws = quoted(comment.replaceAll(/\n \* */g, ' '), /`([a-z ]+)`/g);
+    expect(laws.length).toBeGreaterThan(5);
+    expect(laws.filter((law) => !page.replaceAll('\n', ' ').includes(`\`${law}\``))).toEqual([]);
+  });
+});
+
 describe('docs/fault-injection.md', () => {
   const page = readFileSync('docs/fault-injection.md', 'utf8');
 
   test('lists every kind of fault', () => {
-    const kinds = new Set([...MAJORDOMO_FAULTS, ...PIRATE_FAULTS, ...FREELANCE_FAULTS]);
+    const kinds = new Set<string>([
+      ...MAJORDOMO_FAULTS,
+      ...PIRATE_FAULTS,
+      ...FREELANCE_FAULTS,
+      ...TITANIC_FAULTS,
+    ]);
     expect(namesUnder(page, 'Faults')).toEqual([...kinds].toSorted());
   });
 
@@ -445,6 +571,17 @@ function withFreeEndpoints(text: string, name: string): string {
   return text.replaceAll(/tcp:\/\/127\.0\.0\.1:(\d+)/g, `ipc://${folder}-$1`);
 }
 
+/** A `'./folder'` of a program, fresh for that. */
+function inFolder(literal: string): string {
+  return `'${endpoints.path(`program-${literal.slice(3, -1)}`)}'`;
+}
+
+/** The same for `./folders` of a command. */
+function withFreeFolders(word: string, name: string): string {
+  const folder = endpoints.path(name.replaceAll(/\W+/g, '-').slice(-24));
+  return word.replace(/^\.\/(?=[\w-]+$)/, `${folder}-`);
+}
+
 async function runProgram(file: string): Promise<{ stdout: string }> {
   return await promisify(execFile)(process.execPath, [file], { timeout: 20_000 });
 }
@@ -484,6 +621,7 @@ const SERVING: ReadonlySet<string | undefined> = new Set([
   'pirate-queue',
   'pirate-worker',
   'freelance-server',
+  'titanic',
 ]);
 
 /** Runs a command line of the package; what serves is awaited and left running. */
@@ -491,9 +629,12 @@ async function complaintAboutUnsinkable(
   args: readonly string[],
   name: string,
 ): Promise<string | undefined> {
-  const command = args.map((word) => withFreeEndpoints(word, name));
-  const [role] = command;
-  if (SERVING.has(role)) {
+  const command = args.map((word) => withFreeFolders(withFreeEndpoints(word, name), name));
+  const [role, operand] = command;
+  // A Titanic serves, `titanic list` does not.
+  const isServing =
+    SERVING.has(role) && !(role === 'titanic' && operand?.startsWith('-') === false);
+  if (isServing) {
     await start(command).stdout(new RegExp(`^ready ${role} .+\n`));
     return;
   }
@@ -619,6 +760,7 @@ const INVARIANT_TABLES: Readonly<Record<string, string>> = {
   majordomo: 'In Majordomo alone',
   pirate: 'In the Pirates alone',
   freelance: 'In Freelance alone',
+  titanic: 'In Titanic alone',
 };
 
 function invariantsInDocs(): string[] {

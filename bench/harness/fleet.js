@@ -122,8 +122,9 @@ export class Fleet {
 
   #execArgv(role) {
     if (this.#profiles === undefined) return [];
-    const name = `${String(++this.#started).padStart(3, '0')}-${role}.cpuprofile`;
-    return ['--cpu-prof', `--cpu-prof-dir=${this.#profiles}`, `--cpu-prof-name=${name}`];
+    // Each of its threads writes one, under a name of node's own.
+    const folder = `${this.#profiles}/${String(++this.#started).padStart(3, '0')}-${role}`;
+    return ['--cpu-prof', `--cpu-prof-dir=${folder}`];
   }
 }
 

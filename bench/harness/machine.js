@@ -15,10 +15,14 @@ export function describeMachine() {
     node: process.version,
     unsinkable: versionOf('unsinkable'),
     zeromq: `${versionOf('zeromq')} (libzmq ${libzmq})`,
-    'nats-server': natsVersion(),
+    'classic-level': versionOf('unsinkable/node_modules/classic-level'),
+    'nats-server': toolVersion('nats-server'),
     '@nats-io/transport-node': versionOf('@nats-io/transport-node'),
+    '@nats-io/jetstream': versionOf('@nats-io/jetstream'),
+    'redis-server': toolVersion('redis-server'),
+    bullmq: versionOf('bullmq'),
     transport: 'tcp on the loopback interface, one process for each role',
-    durability: 'none: all in memory',
+    durability: 'none: all in memory, where a benchmark does not say otherwise',
     loadBefore: loadavg()[0].toFixed(2),
   };
 }
@@ -28,7 +32,7 @@ function versionOf(name) {
   return JSON.parse(readFileSync(path, 'utf8')).version;
 }
 
-function natsVersion() {
-  const { stdout } = spawnSync('nats-server', ['--version'], { encoding: 'utf8' });
-  return stdout?.trim().replace('nats-server: ', '') ?? 'not installed';
+function toolVersion(name) {
+  const { stdout } = spawnSync(name, ['--version'], { encoding: 'utf8' });
+  return stdout?.trim().replace(`${name}: `, '') ?? 'not installed';
 }

@@ -7,12 +7,15 @@ import { percent, showTable } from './screen.js';
 const SHOWN = 12;
 
 export function showHottest(folder) {
-  const files = readdirSync(folder).filter((file) => file.endsWith('.cpuprofile'));
-  const roles = new Set(files.map(roleOf));
+  const processes = readdirSync(folder);
+  const roles = new Set(processes.map(roleOf));
   for (const role of roles) {
     const total = new Map();
-    for (const file of files.filter((name) => roleOf(name) === role))
-      addSelfTimes(total, join(folder, file));
+    for (const name of processes.filter((other) => roleOf(other) === role)) {
+      for (const file of readdirSync(join(folder, name))) {
+        addSelfTimes(total, join(folder, name, file));
+      }
+    }
     showTable({ title: `CPU of ${role}`, head: ['function', 'self'], rows: rowsOf(total) });
   }
   console.log(
@@ -20,7 +23,8 @@ export function showHottest(folder) {
   );
 }
 
-const roleOf = (file) => /^\d+-(.*)\.cpuprofile$/.exec(file)?.[1];
+/** Of the folder of a process. */
+const roleOf = (name) => /^\d+-(.*)$/.exec(name)?.[1];
 
 /** Microseconds that each function was on top of the stack. */
 function addSelfTimes(total, path) {

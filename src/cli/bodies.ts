@@ -16,22 +16,32 @@ export interface BodyFlags {
   readonly raw?: boolean;
 }
 
-/** How bodies go in and come out, for `--help`. */
-export const bodyHelp = `Each BODY becomes a frame of UTF-8 text, each --file a frame of its bytes, the files last; without any,
-the body is one empty frame. A BODY that begins with a dash goes after '--'.
-Each frame of the reply is printed as it is, and ended with a newline unless it ends with one; --raw
+/** How a body goes in, for `--help`. */
+export const inputHelp = `Each BODY becomes a frame of UTF-8 text, each --file a frame of its bytes, the files last; without any,
+the body is one empty frame. A BODY that begins with a dash goes after '--'.`;
+
+/** How one comes out. */
+export const outputHelp = `Each frame of the reply is printed as it is, and ended with a newline unless it ends with one; --raw
 adds nothing.`;
+
+/** Both. */
+export const bodyHelp = `${inputHelp}
+${outputHelp}`;
 
 /** Adds `[body...]`, `--file` and `--raw`. */
 export function addBody(command: Command): Command {
+  return addBodyInput(command).option('--raw', 'print the bytes of the reply and nothing else');
+}
+
+/** Adds `[body...]` and `--file`. */
+export function addBodyInput(command: Command): Command {
   return command
     .argument('[body...]', 'the frames of the request')
     .addOption(
       new Option('--file <path>', "a frame from a file, '-' is stdin; may be repeated").argParser(
         (path: string, previous: readonly string[] | undefined) => [...(previous ?? []), path],
       ),
-    )
-    .option('--raw', 'print the bytes of the reply and nothing else');
+    );
 }
 
 /**

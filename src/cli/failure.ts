@@ -1,6 +1,6 @@
 /** How a command can fail: the one place that says which error ends with which exit code. */
 import { CommanderError, type Command } from 'commander';
-import { UnsinkableError, type ErrorCode } from '../core/errors.ts';
+import { TitanicError, UnsinkableError, type ErrorCode } from '../core/errors.ts';
 import { OutputClosed } from './output.ts';
 import { Interrupted } from './signals.ts';
 import { printable } from './text.ts';
@@ -15,7 +15,7 @@ const REFUSED = 4;
 /** The exit codes as words, for `--help`. */
 export const exitCodeHelp = `
 Exit codes: ${DONE} done, ${FAILED} failed, ${USAGE} wrong usage, ${TIMED_OUT} timed out, ${REFUSED} refused by the other side
-(a broker, a queue, a worker or a server answered with an error), 130 interrupted by Ctrl-C.
+(a broker, a queue, a worker, a server or a Titanic answered with an error), 130 interrupted by Ctrl-C.
 Durations are milliseconds. Endpoints are zeromq's: tcp://HOST:PORT, ipc://PATH.`;
 
 /**
@@ -67,6 +67,9 @@ export class CommandFailure extends Error {
   }
 }
 
+/** A reply that is not there yet. Exit code 3. */
+export class StillPending extends CommandFailure {}
+
 /** The command line is wrong in a way that commander does not see. Exit code 2. */
 export class UsageError extends Error {}
 
@@ -92,10 +95,15 @@ export function describeFailure(error: unknown, program: Command): Failure {
     return { code: 'ERR_USAGE', message: usageMessage(error, program), exitCode: USAGE };
   }
   const message = printable(error instanceof Error ? error.message : String(error));
+  // Whatever it says, the other side has said it.
+  if (error instanceof TitanicError) return { code: error.code, message, exitCode: REFUSED };
   if (error instanceof UnsinkableError) {
     return { code: error.code, message, exitCode: EXIT_CODES[error.code] };
   }
-  if (error instanceof CommandFailure) return { code: error.code, message, exitCode: FAILED };
+  if (error instanceof CommandFailure) {
+    const exitCode = error instanceof StillPending ? TIMED_OUT : FAILED;
+    return { code: error.code, message, exitCode };
+  }
   return { code: 'ERR_UNEXPECTED', message: `${message}; --verbose shows where`, exitCode: FAILED };
 }
 

@@ -8,6 +8,8 @@ import { Command } from 'commander';
 import { addBroker } from './broker.ts';
 import { addChaos } from './chaos.ts';
 import { describeFailure, exitCodeHelp } from './failure.ts';
+import { addFetch } from './fetch.ts';
+import { addForget } from './forget.ts';
 import { addFreelanceRequest } from './freelance-request.ts';
 import { addFreelanceServer } from './freelance-server.ts';
 import { writeError } from './output.ts';
@@ -16,10 +18,14 @@ import { addPirateRequest } from './pirate-request.ts';
 import { addPirateWorker } from './pirate-worker.ts';
 import { addRequest } from './request.ts';
 import { addServices } from './services.ts';
+import { addSubmit } from './submit.ts';
+import { addTitanic } from './titanic.ts';
 import { addWorker } from './worker.ts';
 
 const program = new Command('unsinkable')
-  .description('Reliable messaging over ZeroMQ, from the shell: Majordomo, Pirates, Freelance.')
+  .description(
+    'Reliable messaging over ZeroMQ, from the shell: Majordomo, Pirates, Freelance, Titanic.',
+  )
   .version(version(), '--version')
   .option('--verbose', 'log in more detail, and show the stack of an error')
   .addHelpText('after', exitCodeHelp)
@@ -37,6 +43,10 @@ addPirateWorker(program);
 addPirateRequest(program);
 addFreelanceServer(program);
 addFreelanceRequest(program);
+addTitanic(program);
+addSubmit(program);
+addFetch(program);
+addForget(program);
 addChaos(program);
 
 // Nothing is left to save, and Node's own ending would be a stack trace.

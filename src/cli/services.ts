@@ -1,5 +1,4 @@
 /** `unsinkable services`: what a broker offers, as a table or as JSON. */
-import Table from 'cli-table3';
 import type { Command } from 'commander';
 import type { ServiceStatus } from '../majordomo/broker/broker-events.ts';
 import { MajordomoClient } from '../majordomo/client/client.ts';
@@ -8,7 +7,7 @@ import { createLogger } from './log.ts';
 import { atLeastOne, endpoints, numeric, type CommonFlags } from './options.ts';
 import { writeOutput } from './output.ts';
 import { listenForStop } from './signals.ts';
-import { printable } from './text.ts';
+import { table, type Column } from './table.ts';
 
 interface ServicesFlags extends CommonFlags {
   readonly connect?: readonly string[];
@@ -40,6 +39,13 @@ export function addServices(program: Command): void {
     .action((_flags: ServicesFlags, command: Command) => run(command.optsWithGlobals()));
 }
 
+const COLUMNS: readonly Column[] = [
+  ['service', 'left'],
+  ['workers', 'right'],
+  ['waiting', 'right'],
+  ['queued', 'right'],
+];
+
 async function run(flags: ServicesFlags): Promise<void> {
   const { json, timeout, retries, verbose } = flags;
   const connect = atLeastOne('connect', flags.connect);
@@ -55,42 +61,14 @@ async function run(flags: ServicesFlags): Promise<void> {
 }
 
 function describe(services: readonly ServiceStatus[], endpoint: string): string {
-  if (services.length > 0) return table(services);
-  return `no services yet: offer one with 'unsinkable worker SERVICE --connect ${endpoint} --echo'`;
-}
-
-/** Columns without lines and colours, so that grep and awk read them too. */
-function table(services: readonly ServiceStatus[]): string {
-  const rows = new Table({
-    head: ['service', 'workers', 'waiting', 'queued'],
-    colAligns: ['left', 'right', 'right', 'right'],
-    chars: NO_LINES,
-    style: { 'padding-left': 0, 'padding-right': 3, head: [], border: [] },
-  });
-  for (const { name, workers, waiting, queued } of services) {
-    rows.push([printable(name), workers, waiting, queued]);
+  if (services.length === 0) {
+    return `no services yet: offer one with 'unsinkable worker SERVICE --connect ${endpoint} --echo'`;
   }
-  return rows
-    .toString()
-    .split('\n')
-    .map((line) => line.trimEnd())
-    .join('\n');
+  const rows = services.map(({ name, workers, waiting, queued }) => [
+    name,
+    workers,
+    waiting,
+    queued,
+  ]);
+  return table(COLUMNS, rows);
 }
-
-const NO_LINES = {
-  top: '',
-  'top-mid': '',
-  'top-left': '',
-  'top-right': '',
-  bottom: '',
-  'bottom-mid': '',
-  'bottom-left': '',
-  'bottom-right': '',
-  left: '',
-  'left-mid': '',
-  mid: '',
-  'mid-mid': '',
-  right: '',
-  'right-mid': '',
-  middle: '',
-};

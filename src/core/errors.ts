@@ -182,10 +182,6 @@ export class RequestError extends UnsinkableError {
 /** A storage could not be opened, or did not take a batch. Nothing of that batch is promised. */
 export class StorageError extends UnsinkableError {
   declare readonly code: StorageErrorCode;
-
-  constructor(code: StorageErrorCode, message: string, options?: ErrorOptions) {
-    super(code, message, options);
-  }
 }
 
 /** A Titanic did not do what it was asked, or the request it was asked about has failed for good. */

@@ -1,4 +1,5 @@
 /** `unsinkable/core`: the pure base that every pattern stands on. */
+export * from './batch.ts';
 export * from './body.ts';
 export * from './bounded-queue.ts';
 export * from './codec.ts';

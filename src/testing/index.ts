@@ -9,6 +9,7 @@ export * from './laws.ts';
 export * from './sim-network.ts';
 export * from './sim-process.ts';
 export * from './sim-world.ts';
+export * from './storage-laws.ts';
 export * from './suite.ts';
 export * from './suites.ts';
 export * from './transcript.ts';

@@ -3,11 +3,13 @@ import { freelanceSuite } from './freelance/suite.ts';
 import { majordomoSuite } from './majordomo/suite.ts';
 import { pirateSuite } from './pirate/suite.ts';
 import type { Suite } from './suite.ts';
+import { titanicSuite } from './titanic/suite.ts';
 
 export const suites: Readonly<Record<string, Suite<unknown>>> = {
   freelance: forgetPlan(freelanceSuite),
   majordomo: forgetPlan(majordomoSuite),
   pirate: forgetPlan(pirateSuite),
+  titanic: forgetPlan(titanicSuite),
 };
 
 /** A suite whose plans are opaque: they come from its own generator, or from its own stored runs. */

@@ -60,8 +60,9 @@ afterEach(async () => {
 export class Processes {
   readonly clients: Child[] = [];
   protected readonly folder = mkdtempSync(join(tmpdir(), 'uns-'));
+  /** Where its processes write down what they did; not all of them do. */
+  protected readonly histories: string[] = [];
   readonly #children: Child[] = [];
-  readonly #histories: string[] = [];
   readonly #killed: HistoryEntry[] = [];
   readonly #proxies: ChaosProxy[] = [];
 
@@ -90,7 +91,7 @@ export class Processes {
       const { code } = await ended;
       if (code !== 0) throw new Error(`${name} ended with ${code}: ${errors}`);
     }
-    return checkHistory([...this.#histories.flatMap(readHistory), ...this.#killed]);
+    return checkHistory([...this.histories.flatMap(readHistory<HistoryEntry>), ...this.#killed]);
   }
 
   /** As `finish`; see `SOUND`. */
@@ -108,12 +109,18 @@ export class Processes {
 
   /** Starts the program of this name with these settings, its own name and its history. */
   protected start(role: string, settings: object): Child {
+    return this.startUnder([], role, settings);
+  }
+
+  /** The same as the last arguments of another command, such as strace. */
+  protected startUnder(command: readonly string[], role: string, settings: object): Child {
     const name = `${role}-${this.#children.length}`;
     const history = join(this.folder, `${name}.jsonl`);
     const all = JSON.stringify({ name, history, ...settings });
-    const child = new Child(name, process.execPath, [join(ROLES, `${role}.js`), all]);
+    const [first, ...rest] = [...command, process.execPath, join(ROLES, `${role}.js`), all];
+    const child = new Child(name, first, rest);
     this.#children.push(child);
-    this.#histories.push(history);
+    this.histories.push(history);
     return child;
   }
 }
@@ -162,9 +169,10 @@ function parse(line: string): Message {
   return JSON.parse(line);
 }
 
-function readHistory(path: string): HistoryEntry[] {
+/** What one process has written down. */
+export function readHistory<Entry>(path: string): Entry[] {
   // A process that was killed before its first entry, or never writes any, has no file.
   const text = readFileSync(path, { encoding: 'utf8', flag: 'a+' });
   const lines = text.split('\n').filter((line) => line !== '');
-  return lines.map((line): HistoryEntry => JSON.parse(line));
+  return lines.map((line): Entry => JSON.parse(line));
 }

@@ -23,6 +23,12 @@ const SHELLS = new Set(
     'freelance/index',
     'freelance/client',
     'freelance/server',
+    'titanic/index',
+    'titanic/executions',
+    'titanic/rival-watch',
+    'titanic/titanic',
+    'titanic/titanic-admin',
+    'titanic/titanic-client',
   ].map((name) => `src/${name}.ts`),
 );
 
@@ -33,16 +39,24 @@ const ROOMS: Readonly<Record<string, readonly RegExp[]>> = {
   majordomo: [/^src\/core\//, /^src\/transport\//],
   pirate: [/^src\/core\//, /^src\/transport\//],
   freelance: [/^src\/core\//, /^src\/transport\//],
+  storage: [/^src\/core\//],
+  titanic: [
+    /^src\/core\//,
+    /^src\/transport\//,
+    /^src\/storage\/index\.ts$/,
+    /^src\/majordomo\/(?:index|payload|options|wire\/service-name)\.ts$/,
+  ],
   testing: [
     /^src\/core\//,
-    /^src\/(majordomo|pirate|freelance)\//,
+    /^src\/(majordomo|pirate|freelance|titanic)\//,
+    /^src\/storage\/(engine|options|record|storage)\.ts$/,
     /^src\/transport\/(driver|transport)\.ts$/,
   ],
-  cli: [/^src\/core\//, /^src\/(majordomo|pirate|freelance)\//, /^src\/testing\//],
+  cli: [/^src\/core\//, /^src\/(majordomo|pirate|freelance|storage|titanic)\//, /^src\/testing\//],
 };
 
 /** Rooms without packages and without node's own modules. */
-const PATTERNS = new Set(['majordomo', 'pirate', 'freelance']);
+const PATTERNS = new Set(['majordomo', 'pirate', 'freelance', 'titanic']);
 const WITHOUT_PACKAGES = new Set(['core', ...PATTERNS]);
 
 /** A method may be called `await`; as a keyword it has, once formatted, no parenthesis close to it. */
@@ -51,6 +65,7 @@ const IMPURE =
 
 /** Where a name of a package may stand. */
 const ONE_FILE: Readonly<Record<string, RegExp>> = {
+  'classic-level': /^src\/storage\/level-engine\.ts$/,
   zeromq: /^src\/transport\/zeromq\.ts$/,
   'fast-check': /^src\/testing\//,
   '@msgpack/msgpack': /^src\/majordomo\/wire\/body-codec\.ts$/,

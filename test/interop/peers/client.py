@@ -36,13 +36,15 @@ class Reply:
 class Client:
     """Asks one service, one request at a time, on a new socket after each timeout."""
 
-    def __init__(self, options: argparse.Namespace, context: zmq.Context, waiter: Waiter) -> None:
+    def __init__(
+        self, options: argparse.Namespace, service: bytes, context: zmq.Context, waiter: Waiter
+    ) -> None:
         self._version = mdp.VERSIONS[options.protocol]
         self._endpoint: str = options.connect
         self._is_req: bool = options.socket == "req"
         self._timeout: float = options.timeout
         self._tries: int = options.retries + 1
-        self._service = os.fsencode(options.service)
+        self._service = service
         self._context = context
         self._waiter = waiter
         self._connect()
@@ -143,7 +145,7 @@ def parse_options() -> argparse.Namespace:
 def main(context: zmq.Context, waiter: Waiter) -> int:
     """Sends the requests and reports how it went."""
     options = parse_options()
-    client = Client(options, context, waiter)
+    client = Client(options, os.fsencode(options.service), context, waiter)
     ask = ask_at_once if options.rate_free else ask_in_turn
     answered = ask(client, peer.bodies(options))
     if answered:
