@@ -31,12 +31,15 @@ const MOST_DOUBTS = 12;
 
 export type StorageSettings = Completed<typeof storageRules>;
 
-/** Hands every sound record to `each`; then gives the ledger, or why the storage cannot be opened. */
+/**
+ * Hands every sound record to `each`; then gives the ledger, or why the storage cannot be opened.
+ * `accepted` is what was wrong with the records as a whole, in words.
+ */
 export function openRecords(
   engine: Engine,
   settings: StorageSettings,
   each: (key: string, value: Frames) => void,
-  done: (error: StorageError | undefined, ledger: Ledger) => void,
+  done: (error: StorageError | undefined, ledger: Ledger, accepted: readonly string[]) => void,
 ): void {
   const opening = new Opening(settings, each);
   engine.scan(
@@ -44,16 +47,17 @@ export function openRecords(
     (failure) => {
       const { ledger } = opening;
       const error = failure ?? opening.judge(engine.noted);
-      if (error !== undefined || opening.isInOrder) return done(error, ledger);
+      const { damages } = opening;
+      if (error !== undefined || opening.isInOrder) return done(error, ledger, damages);
       const operations = [
         { key: FORMAT_KEY, value: encodeRecord(FORMAT_KEY, formatFrames(settings.format)) },
         { key: LEDGER_KEY, value: encodeRecord(LEDGER_KEY, [encodePage(ledger.stagedPage)]) },
       ];
       engine.commit(operations, settings.durability === 'fsync', (failed) => {
-        if (failed !== undefined) return done(commitError(failed), ledger);
+        if (failed !== undefined) return done(commitError(failed), ledger, damages);
         ledger.settle();
         if (settings.durability === 'fsync') engine.note(ledger.page.sequence);
-        done(undefined, ledger);
+        done(undefined, ledger, damages);
       });
     },
   );
@@ -65,6 +69,8 @@ class Opening {
   readonly #each: (key: string, value: Frames) => void;
   /** False if format and ledger have to be written before anything else. */
   isInOrder = true;
+  /** What is wrong with the records as a whole. */
+  damages: readonly string[] = [];
   /** What is stored; undefined if it is missing, null if it cannot be read. */
   #format: StorageFormat | null | undefined;
   #page: LedgerPage | null | undefined;
@@ -103,6 +109,7 @@ class Opening {
       ledger.page.records === 0 &&
       noted === 0;
     const damages = isFresh ? [] : this.#damages(noted);
+    this.damages = damages;
     const isOlder = (this.#format?.version ?? 0) < this.#settings.format.version;
     this.isInOrder = !isFresh && !isOlder && damages.length === 0;
     if (damages.length === 0 || this.#settings.damage === 'accept') return undefined;

@@ -22,6 +22,8 @@ export interface StorageStatus {
   readonly batches: number;
   /** Keys of records that fail their checksum. They are kept, and never served. */
   readonly quarantined: readonly string[];
+  /** What was wrong with the records as a whole when it was opened, and was accepted; in words. */
+  readonly accepted: readonly string[];
 }
 
 export interface StorageOptions {

@@ -33,6 +33,7 @@ export class Storage {
   readonly #settings: StorageSettings;
   readonly #onState: StorageOpening['onState'];
   readonly #ledger: Ledger;
+  readonly #accepted: readonly string[];
   readonly #cache: RecordCache;
   readonly #reader: RecordReader;
   readonly #queue = new BatchQueue();
@@ -63,9 +64,9 @@ export class Storage {
     done: (error: StorageError | undefined, storage: Storage | undefined) => void,
   ): void {
     const settings = completeOptions('Storage', storageRules, opening.options);
-    openRecords(engine, settings, opening.each, (error, ledger) => {
+    openRecords(engine, settings, opening.each, (error, ledger, accepted) => {
       if (error !== undefined) return engine.close(() => done(error, undefined));
-      done(undefined, new Storage(engine, settings, opening.onState, ledger));
+      done(undefined, new Storage(engine, settings, opening.onState, ledger, accepted));
     });
   }
 
@@ -74,11 +75,13 @@ export class Storage {
     settings: StorageSettings,
     onState: StorageOpening['onState'],
     ledger: Ledger,
+    accepted: readonly string[],
   ) {
     this.#engine = engine;
     this.#settings = settings;
     this.#onState = onState;
     this.#ledger = ledger;
+    this.#accepted = accepted;
     this.#cache = new RecordCache(settings.cacheBytes);
     this.#reader = new RecordReader(engine, ledger, this.#cache);
   }
@@ -97,6 +100,7 @@ export class Storage {
       commits: this.#commits,
       batches: this.#batches,
       quarantined: this.#ledger.quarantined,
+      accepted: this.#accepted,
     };
   }
 

@@ -142,7 +142,7 @@ export class Attempts {
     if (end === 'unstarted') {
       request.attempts--;
       // Without a broker nobody can be found: that says nothing of the service.
-      if (this.isLinked && this.#services.absent(now, service)) {
+      if (this.isLinked && this.#services.absent(now, service, request)) {
         this.#outbox.emit({ type: 'serviceAbsent', service: name });
       }
       return undefined;

@@ -94,9 +94,12 @@ export class ServiceLines {
     if (service.probe === request) service.probe = undefined;
   }
 
-  /** Nobody offers it. True if that is news; those that began before one rest tell no more than the first. */
-  absent(now: Instant, service: ServiceLine): boolean {
-    if (service.isResting) return false;
+  /**
+   * Nobody offers it, as that request found. True if that is news: those that began before a rest tell no
+   * more than the first of them, only the one that went first after it does.
+   */
+  absent(now: Instant, service: ServiceLine, request: StoredRequest): boolean {
+    if (service.absences > 0 && service.probe !== request) return false;
     const { absence, absenceLimit, random } = this.#settings;
     const settings = { backoff: absence, backoffLimit: absenceLimit };
     const rest = backoffDelay(settings, service.absences, random);

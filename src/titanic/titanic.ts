@@ -139,7 +139,7 @@ export class Titanic extends EventSource<TitanicServerEvent> {
         },
       },
     );
-    const { quarantined } = storage.status();
+    const { quarantined, accepted } = storage.status();
     for (const key of quarantined) recovery.unreadable(key, 'it fails its checksum');
     try {
       titanic = new Titanic(storage, recovery, settings, environment);
@@ -148,6 +148,7 @@ export class Titanic extends EventSource<TitanicServerEvent> {
       await new Promise<void>((resolve) => storage.close(resolve));
       throw error;
     }
+    if (accepted.length > 0) titanic.#tellDamage(accepted);
     return titanic;
   }
 
@@ -344,6 +345,12 @@ export class Titanic extends EventSource<TitanicServerEvent> {
       if (withdraw === undefined) return;
       request.signal.addEventListener('abort', withdraw, { once: true });
     });
+  }
+
+  /** Whoever accepts damage, or left that in a configuration, shall read of it in the log. */
+  #tellDamage(accepted: readonly string[]): void {
+    const reason = `damage was accepted: ${accepted.join('; ')}`;
+    this.announce({ type: 'storageChanged', state: this.#storage.state, reason });
   }
 
   #followStorage(state: StorageState, reason: string): void {

@@ -43,6 +43,7 @@ describe('opening', () => {
       commits: 0,
       batches: 0,
       quarantined: [],
+      accepted: [],
     });
   });
 
@@ -246,9 +247,12 @@ describe('damage', () => {
     const engine = filled().next();
     damage(engine);
     const { noted } = engine;
-    const left = [...open(engine, { damage: 'accept' }).found];
+    const accepting = open(engine, { damage: 'accept' });
+    expect(accepting.storage.status().accepted.length).toBeGreaterThan(0);
+    const left = [...accepting.found];
     expect(engine.noted).toBeGreaterThan(noted);
     const next = open(engine.next());
+    expect(next.storage.status().accepted).toEqual([]);
     expect([...next.found]).toEqual(left);
     put(next, 'd');
     expect(open(engine.next()).found.size).toBe(left.length + 1);

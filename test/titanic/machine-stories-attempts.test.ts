@@ -196,6 +196,21 @@ describe('a service that nobody offers', () => {
     expect(titanic.begun).toEqual(['b#1', 'c#1', 'd#1']);
   });
 
+  test('is found absent by one that began before its rest: that tells nothing new', () => {
+    const titanic = new TitanicStory({ concurrency: 2 });
+    for (const id of [A, B]) titanic.submit(id);
+    const [first, second] = titanic.executions;
+    titanic.fail(first!, 'unstarted');
+    titanic.wait(50);
+    const [probe] = titanic.executions;
+    titanic.fail(second!, 'unstarted');
+    titanic.fail(probe!, 'unstarted');
+    titanic.wait(99);
+    expect(titanic.begun).toEqual([]);
+    titanic.wait(1);
+    expect(titanic.begun).toHaveLength(1);
+  });
+
   test('rests for longer each time, up to a limit, and costs no attempt', () => {
     const titanic = new TitanicStory({ absenceLimit: 300, retries: 0 });
     titanic.submit(A);

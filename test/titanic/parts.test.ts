@@ -105,7 +105,7 @@ describe('a service', () => {
     services.join(two, 'echo');
     const service = one.service!;
     expect(two.service).toBe(service);
-    services.absent(0, service);
+    services.absent(0, service, one);
     services.leave(one);
     expect([services.services.size, services.nextDue]).toEqual([1, 50]);
     services.leave(two);
@@ -122,7 +122,8 @@ describe('a service', () => {
     expect(services.hasRoom(service)).toBe(false);
     services.exit(service, two);
     expect(services.hasRoom(service)).toBe(true);
-    expect([services.absent(0, service), services.absent(0, service)]).toEqual([true, false]);
+    expect(services.absent(0, service, one)).toBe(true);
+    expect(services.absent(0, service, two)).toBe(false);
     expect(services.hasRoom(service)).toBe(false);
     expect([services.takeRested(49), services.takeRested(50)]).toEqual([undefined, service]);
     expect(services.hasRoom(service)).toBe(true);

@@ -74,6 +74,8 @@ export class AttemptsChecker {
   #life = 0;
   /** The clock on the wall was set meanwhile: spans across lives mean nothing. */
   wallJumped = false;
+  /** While no broker is there nobody can be found, which says nothing of a service. */
+  isLinked = false;
 
   constructor(truth: Truth, settings: AttemptSettings) {
     this.#truth = truth;
@@ -305,7 +307,7 @@ export class AttemptsChecker {
     account.begun--;
     account.isOwed = true;
     if (account.phantoms === 0) account.last = account.begun;
-    if (view !== undefined && isNews) view.restingSince = now;
+    if (view !== undefined && isNews && this.isLinked) view.restingSince = now;
   }
 
   abandoned(execution: ExecutionToken): void {

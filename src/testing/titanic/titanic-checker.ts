@@ -46,7 +46,6 @@ export class TitanicChecker implements Watcher<never, never, TitanicCall> {
   #unstarted: string | undefined;
   #now: Instant = 0;
   #present: AskToken | undefined;
-  #isLinked = false;
   #state: StorageState = 'open';
   #isEnding = false;
   #isStopped = false;
@@ -104,7 +103,7 @@ export class TitanicChecker implements Watcher<never, never, TitanicCall> {
       case 'unreadable':
         return this.attempts.unreadable(call.id);
       case 'link':
-        this.#isLinked = call.isUp;
+        this.attempts.isLinked = call.isUp;
         return;
       case 'storage':
         this.#state = call.state;
@@ -151,7 +150,7 @@ export class TitanicChecker implements Watcher<never, never, TitanicCall> {
     this.#now = now;
     this.answers.end(now, this.isWriting);
     this.attempts.forgetServices((id) => this.#written.has(id));
-    if (!this.#isLinked || this.#state !== 'open' || this.#isEnding) return;
+    if (!this.attempts.isLinked || this.#state !== 'open' || this.#isEnding) return;
     if (this.#stage.truth.hasFailed) return;
     this.#checkTakenBack();
     this.attempts.checkFresh(
@@ -299,7 +298,7 @@ export class TitanicChecker implements Watcher<never, never, TitanicCall> {
   }
 
   #checkBegin(id: string): void {
-    requireThat(this.#isLinked && !this.#isEnding, 'attempts have a chance', () => {
+    requireThat(this.attempts.isLinked && !this.#isEnding, 'attempts have a chance', () => {
       return `${id} is executed, though ${this.#isEnding ? 'it ends' : 'no broker is there'}`;
     });
   }
