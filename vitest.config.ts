@@ -6,8 +6,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: 'forks',
-    // One more than the least of cores: much of what runs waits for other processes.
-    maxWorkers: 3,
+    maxWorkers: 2,
     // Real sockets and processes on a machine that CI shares: once may be chance, thrice is not. It
     // changes nothing for what is simulated, where the same seed gives the same run.
     retry: process.env['CI'] === 'true' ? 2 : 0,

@@ -12,8 +12,8 @@ interface FetchFlags extends TitanicFlags, Pick<BodyFlags, 'raw'> {
 
 const HELP = `
 The reply stays where it is, and is the same ever after, until 'forget' or the Titanic's retention.
-Exit code 3: it is not there yet. Exit code 4: the id is unknown, or the request has failed for good (a dead
-letter): the error says why.
+Exit code 3: it is not there yet (ERR_PENDING), or no Titanic answers (ERR_REQUEST_TIMEOUT). Exit code 4: the
+id is unknown, or the request has failed for good (a dead letter): the error says why.
 ${outputHelp}
 
 Examples:

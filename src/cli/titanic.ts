@@ -30,7 +30,7 @@ interface TitanicServerFlags extends ServingFlags, HeartbeatFlags {
 }
 
 const HELP = `
-Keeps requests in DIR until they are done, and their replies until somebody says 'forget'; what runs when
+Keeps requests in the folder of --store until they are done, and their replies until somebody says 'forget'; what runs when
 it is killed runs again. It is a worker and a client of a Majordomo broker: prints one line when that has answered and the
 store is read: ready titanic ENDPOINT. It then reconnects for ever. One process has a store at a time.
 SIGINT or SIGTERM drains: what runs may finish. A second one ends at once.
@@ -69,7 +69,11 @@ export function addTitanic(program: Command): void {
       ),
     )
     .addOption(
-      numeric('--retention-age <ms>', 'how long unclaimed replies are kept', rules.retentionAge),
+      numeric(
+        '--retention-age <ms>',
+        'how long replies and dead letters are kept',
+        rules.retentionAge,
+      ),
     )
     .addOption(
       new Option(

@@ -227,7 +227,7 @@ export class TitanicClient extends EventSource<TitanicClientEvent> {
         if (rest === undefined) return answer;
       } catch (error) {
         rest = asking.restAfterError(clock.now(), error);
-        if (rest === undefined) throw error;
+        if (rest === undefined) throw inAll(error, wait + timeout);
         this.#tellRetry(error, rest);
       }
       if (rest > 0) await this.#rests.rest(rest, signal);
@@ -256,6 +256,16 @@ export class TitanicClient extends EventSource<TitanicClientEvent> {
     const { service, code, message: reason } = error;
     this.announce({ type: 'retry', service, code, reason, delay });
   }
+}
+
+/** By its client's clock, or by its broker's. */
+const OUT_OF_TIME: ReadonlySet<string> = new Set(['ERR_REQUEST_TIMEOUT', 'ERR_REQUEST_EXPIRED']);
+
+/** The error of the last of several tries, as one of them all. @param time milliseconds they took at most */
+function inAll(error: unknown, time: number): unknown {
+  if (!(error instanceof RequestError) || !OUT_OF_TIME.has(error.code)) return error;
+  const message = `no Titanic answers within ${Math.round(time)} ms: is one there, and its broker?`;
+  return new RequestError(error.code, error.service, message, { cause: error });
 }
 
 /** Times between two tries: over at their end, when their signal aborts, and at the close. */

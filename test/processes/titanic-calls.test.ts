@@ -270,8 +270,8 @@ class Voyage extends Harbour {
 }
 
 /** So that nobody waits for long: a run takes every so manieth call unless it is to take all. */
-const STEP = IS_THOROUGH ? 1 : 8;
-const SEND_STEP = IS_THOROUGH ? 1 : 24;
+const STEP = IS_THOROUGH ? 1 : 12;
+const SEND_STEP = IS_THOROUGH ? 1 : 40;
 
 describe.skipIf(withoutStrace)('a Titanic loses nothing and executes nothing closed', () => {
   test('killed at each call that changes its store', async () => {

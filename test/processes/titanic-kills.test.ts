@@ -26,7 +26,7 @@ async function kill(...args: string[]): Promise<Outcome> {
 const outcomes: Record<string, Promise<Outcome>> = {};
 
 beforeAll(() => {
-  outcomes['sound'] = kill('--kills', '20', '--others');
+  outcomes['sound'] = kill('--kills', '10', '--others');
   for (const fault of ['hasty', 'forgetful']) {
     outcomes[fault] = kill('--kills', '3', '--fault', fault);
   }

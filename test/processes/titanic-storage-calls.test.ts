@@ -30,7 +30,7 @@ const LIFE = 3;
 const AT_ONCE = 2;
 
 /** So that nobody waits for long, a run takes every so manieth call unless it is to take all. */
-const STEP = IS_THOROUGH ? 1 : 4;
+const STEP = IS_THOROUGH ? 1 : 8;
 
 /** One storage, in a folder that each run finds as it was prepared. */
 class Storages extends Processes {

@@ -250,7 +250,8 @@ describe('nobody there', () => {
     expect(error).toBeInstanceOf(RequestError);
     // The client's clock says so, or the broker's.
     const code = expect.stringMatching(/^ERR_REQUEST_(?:TIMEOUT|EXPIRED)$/);
-    expect(error).toMatchObject({ code, service: 'titanic.submit' });
+    const message = 'no Titanic answers within 500 ms: is one there, and its broker?';
+    expect(error).toMatchObject({ code, service: 'titanic.submit', message });
     expect(retries[0]).toMatchObject({ service: 'titanic.submit', code });
   });
 
