@@ -51,6 +51,8 @@ interface ServiceView {
   running: number;
   /** Since when nobody offers it; undefined: as far as is known somebody does. */
   restingSince: Instant | undefined;
+  /** Only what was damaged may still be of it: then it may be forgotten, and begin anew. */
+  isDoubtful: boolean;
   /** Attempts begun since then. */
   probes: Set<ExecutionToken>;
 }
@@ -262,6 +264,7 @@ export class AttemptsChecker {
     });
     // It was begun before that was known.
     if (view.restingSince === undefined || writtenAt <= view.restingSince) return;
+    if (view.isDoubtful) return;
     requireThat(view.probes.size === 0, 'an absent service is left alone', () => {
       return `${service} is absent, and gets a second request`;
     });
@@ -307,7 +310,9 @@ export class AttemptsChecker {
     account.begun--;
     account.isOwed = true;
     if (account.phantoms === 0) account.last = account.begun;
-    if (view !== undefined && isNews && this.isLinked) view.restingSince = now;
+    if (view === undefined || !isNews || !this.isLinked) return;
+    view.restingSince = now;
+    view.isDoubtful = false;
   }
 
   abandoned(execution: ExecutionToken): void {
@@ -387,20 +392,13 @@ export class AttemptsChecker {
   /** A service of which no request is left is forgotten: whether it is there, too. */
   forgetServices(isBeingWritten: (id: string) => boolean): void {
     for (const [service, view] of this.#services) {
-      if (view.restingSince === undefined || this.#hasRequests(service, isBeingWritten)) continue;
+      if (view.restingSince === undefined) continue;
+      const presence = this.#truth.presenceOf(service, isBeingWritten);
+      if (presence === 'possible') view.isDoubtful = true;
+      if (presence !== 'none') continue;
       view.restingSince = undefined;
       view.probes.clear();
     }
-  }
-
-  #hasRequests(service: string, isBeingWritten: (id: string) => boolean): boolean {
-    for (const request of this.#truth.all) {
-      const { id, terms, drafts } = request;
-      if (terms?.service === service && request.may('pending', 'done', 'dead')) return true;
-      const isDrafted = drafts.some((draft) => draft.terms.service === service);
-      if (isDrafted && isBeingWritten(id)) return true;
-    }
-    return false;
   }
 
   /** Nothing runs that the machine has forgotten. */
@@ -437,6 +435,7 @@ export class AttemptsChecker {
     const view = this.#services.get(service) ?? {
       running: 0,
       restingSince: undefined,
+      isDoubtful: false,
       probes: new Set(),
     };
     this.#services.set(service, view);

@@ -164,8 +164,10 @@ export class TitanicRun extends Scenario<TitanicFault> {
   protected checkAgreement(): void {
     const { world, truth } = this.stage;
     const listed = new Set<string>();
-    // What is stored only now may have been too late for its page.
-    const before = [...truth.all].filter(isKept).map((request) => ({ request, era: request.era }));
+    // What is stored only now, or not yet known to be, may have been too late for its page.
+    const before = [...truth.all]
+      .filter((request) => isKept(request) && request.former === undefined)
+      .map((request) => ({ request, era: request.era }));
     let isOver = false;
     const read = (after?: string): void => {
       this.clients.list((answer) => {

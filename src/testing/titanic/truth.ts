@@ -108,6 +108,24 @@ export class Truth {
     this.#disk = disk;
   }
 
+  /** Whether the machine has requests of a service; of what was damaged nobody can say. */
+  presenceOf(
+    service: string,
+    isBeingWritten: (id: string) => boolean,
+  ): 'none' | 'possible' | 'certain' {
+    let presence: 'none' | 'possible' = 'none';
+    for (const request of this.#requests.values()) {
+      const { id, terms, drafts, damage } = request;
+      if (terms?.service === service && request.may('pending', 'done', 'dead')) {
+        if (damage === 'none') return 'certain';
+        presence = 'possible';
+      }
+      const isDrafted = drafts.some((draft) => draft.terms.service === service);
+      if (isDrafted && isBeingWritten(id)) return 'certain';
+    }
+    return presence;
+  }
+
   /** How many requests have been done or dead. */
   get ended(): number {
     return this.#ended;
