@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
+import * as binaryStar from './benchmarks/binary-star.js';
 import * as failover from './benchmarks/failover.js';
 import * as freelance from './benchmarks/freelance.js';
 import * as idle from './benchmarks/idle.js';
@@ -22,6 +23,7 @@ const BENCHMARKS = {
   'request-reply': requestReply,
   'large-body': largeBody,
   failover,
+  'binary-star': binaryStar,
   idle,
   pirate,
   freelance,

@@ -6,7 +6,10 @@
  * @typedef {{ type: 'ready', endpoint: string }
  *   | { type: 'started', request: number }
  *   | { type: 'ended', request: number }
- *   | { type: 'requeued' }} Report
+ *   | { type: 'requeued' }
+ *   | { type: 'serving', epoch: number }
+ *   | { type: 'followed', isFollowed: boolean }} Report `serving`: as the active one of a pair, 0 when it does not any
+ *   more; `followed`: the other one has all that this one has
  */
 
 /**

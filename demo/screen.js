@@ -113,12 +113,15 @@ export function showResult(tally, requeued) {
 }
 
 /**
- * Prints what was counted: a label and a number each.
- * @param {[label: string, value: string][]} rows
+ * Prints what was counted: a label and a number each, or several under a head.
+ * @param {[label: string, ...values: string[]][]} rows
+ * @param {string[]} [head]
  */
-export function printTable(rows) {
+export function printTable(rows, head = []) {
   const colours = process.stdout.isTTY ? {} : { style: { head: [], border: [] } };
-  const table = new Table({ colAligns: ['left', 'right'], ...colours });
+  const [first = []] = rows;
+  const colAligns = first.map((_, column) => (column === 0 ? 'left' : 'right'));
+  const table = new Table({ head, colAligns, ...colours });
   table.push(...rows);
   console.log(table.toString());
 }

@@ -10,6 +10,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { UnsinkableError, type ErrorCode } from '../src/index.ts';
 import { REQUEST_ERROR_CODES, TITANIC_ERROR_CODES } from '../src/core/errors.ts';
 import type { Rule } from '../src/core/options.ts';
+import { etcdElectionRules } from '../src/failover/etcd-options.ts';
+import { binaryStarRules, witnessRules } from '../src/failover/options.ts';
 import * as freelance from '../src/freelance/options.ts';
 import { MajordomoBroker } from '../src/majordomo/broker/broker.ts';
 import {
@@ -22,7 +24,9 @@ import {
 import * as pirate from '../src/pirate/options.ts';
 import { levelRules } from '../src/storage/level-engine.ts';
 import { storageRules } from '../src/storage/options.ts';
+import { FAULT_KINDS as FAILOVER_FAULTS } from '../src/testing/failover/plan.ts';
 import { FAULT_KINDS as FREELANCE_FAULTS } from '../src/testing/freelance/plan.ts';
+import { FAULT_KINDS as PAIR_FAULTS } from '../src/testing/majordomo-pair/plan.ts';
 import { FAULT_KINDS as MAJORDOMO_FAULTS } from '../src/testing/majordomo/plan.ts';
 import { FAULT_KINDS as PIRATE_FAULTS } from '../src/testing/pirate/plan.ts';
 import { FAULT_KINDS as TITANIC_FAULTS } from '../src/testing/titanic/plan.ts';
@@ -94,6 +98,13 @@ const client = new FreelanceClient();
 client.connect([first, second]);`,
     roles: '[client, ...servers]',
   },
+  'docs/failover.md': {
+    begin: `
+const { BinaryStar, EtcdElection, MajordomoBroker } = unsinkable;
+const ownStore = import.meta.filename.replace(/js$/, 'epochs');
+const star = new BinaryStar({ role: 'backup', peer: 'tcp://127.0.0.1:5556', store: ownStore });`,
+    roles: '[star]',
+  },
   'docs/titanic.md': {
     begin: `
 const { MajordomoBroker, MajordomoWorker, Titanic, TitanicClient } = unsinkable;
@@ -128,7 +139,7 @@ afterAll(() => endpoints.remove());
 
 describe('code blocks', () => {
   test('are of a known kind', () => {
-    const known = ['js', 'js setting', 'sh', 'text', 'text printed'];
+    const known = ['js', 'js setting', 'mermaid', 'sh', 'text', 'text printed'];
     expect(blocks.filter(({ kind }) => !known.includes(kind))).toEqual([]);
     expect(blocks.length).toBeGreaterThan(20);
   });
@@ -169,6 +180,8 @@ describe('examples', () => {
     'codecs.js': /^\{ greeting: 'hello, Ada', to: 'en' \}\n.* \[ 2, 4, 6 \] \}\n$/,
     'deadlines.js':
       /^a ticket, then a report, then another report\n(?=[^]*at most a second\n[^]*for long\n)(?=[^]*TIMEOUT\n[^]*CANCELLED\n)([^]*the handler stopped\n){2}/,
+    'failover.js':
+      /^the primary serves\nreceipt 1 (.*)\nthe backup serves\nreceipt 1 \1\nreceipt 2 .*\n$/,
     'freelance.js':
       /^hello from the first\nhello from the second\n\(late: .*\)\nhello from the third\n$/,
     'hello.js': /^HELLO\n$/,
@@ -269,6 +282,7 @@ describe('docs/architecture.md', () => {
     ["The Pirates' files", 'pirate'],
     ["Freelance's files", 'freelance'],
     ["Titanic's files", 'titanic'],
+    ["Binary Star's files", 'failover'],
     ['The storage', 'storage'],
   ])('%s are all that there are', (heading, room) => {
     const named = quoted(tableUnder(page, heading, false).join(), /`([\w-]+\.ts)`/g);
@@ -286,7 +300,7 @@ describe('docs/architecture.md', () => {
   });
 });
 
-test.each(['majordomo', 'pirate', 'freelance', 'titanic'])(
+test.each(['majordomo', 'pirate', 'freelance', 'titanic', 'failover'])(
   'the table of patterns leads to docs/%s.md, and back',
   (pattern) => {
     const rows = tableUnder(readFileSync('README.md', 'utf8'), 'Which pattern', false);
@@ -429,6 +443,63 @@ describe('docs/titanic.md', () => {
   });
 });
 
+describe('docs/failover.md', () => {
+  const page = readFileSync('docs/failover.md', 'utf8');
+  const failoverEvents = readFileSync('src/failover/failover-events.ts', 'utf8');
+  const etcdOptions = readFileSync('src/failover/etcd-options.ts', 'utf8');
+  const election = readFileSync('src/core/election.ts', 'utf8');
+  const commands = readFileSync('src/failover/commands.ts', 'utf8');
+
+  test.each([
+    ['BinaryStar options', binaryStarRules],
+    ['Witness options', witnessRules],
+    ['EtcdElection options', etcdElectionRules],
+  ])('%s are the rules', (heading, rules) => {
+    expect(optionsUnder(page, heading)).toEqual(optionsOf(rules));
+  });
+
+  test('lists every event and every reason', () => {
+    const ofElections = eventsOf(election, 'ElectionEvent');
+    const ofPairs = [...ofElections, ...eventsOf(failoverEvents, 'PairEvent')];
+    expect(namesUnder(page, 'BinaryStar events')).toEqual(ofPairs.toSorted());
+    const ofWitnesses = eventsOf(failoverEvents, 'WitnessEvent');
+    expect(namesUnder(page, 'Witness events')).toEqual(ofWitnesses);
+    const ofEtcd = [...ofElections, ...eventsOf(etcdOptions, 'EtcdElectionEvent')];
+    const named = quoted(namesUnder(page, 'EtcdElection events').join(), /(\w+)/g);
+    expect(named.toSorted()).toEqual(ofEtcd.toSorted());
+    const [, lost = ''] = /type: 'peerLost'; readonly reason: ([^}]*)}/.exec(failoverEvents) ?? [];
+    const words = quoted(lost, /'(\w+)'/g);
+    expect(words.length).toBeGreaterThan(2);
+    expect(words.filter((word) => !page.includes(`\`${word}\``))).toEqual([]);
+    expect(reasonsMissing(page, [election, commands])).toEqual([]);
+  });
+
+  test('names every field of a status', () => {
+    expect(fieldsMissing(page, 'BinaryStar status', failoverEvents, 'PairStatus')).toEqual([]);
+    expect(fieldsMissing(page, 'EtcdElection status', etcdOptions, 'EtcdElectionStatus')).toEqual(
+      [],
+    );
+  });
+
+  test('says of each error whether it is retriable', () => {
+    const codes = Object.keys(failuresUnder(page));
+    expect(codes.length).toBeGreaterThan(8);
+    expect(failuresUnder(page)).toEqual(Object.fromEntries(codes.map(withRetriable)));
+  });
+
+  test('says what is said to whom', () => {
+    const rows = tableUnder(page, 'The wire').map(([command]) => command!);
+    const said = quoted(commands, /readonly type: '(\w+)'/g);
+    expect(rows.toSorted()).toEqual(said.filter((type) => type !== 'stockState').toSorted());
+  });
+
+  test('names checks and tests that there are', () => {
+    expect(evidenceMissing(page, 'failover')).toEqual([]);
+    const ofPairs = ['Guarantees of the Majordomo pair', 5] as const;
+    expect(evidenceMissing(page, 'majordomo-pair', ofPairs)).toEqual([]);
+  });
+});
+
 describe('docs/storage.md', () => {
   const page = readFileSync('docs/storage.md', 'utf8');
   const options = readFileSync('src/storage/options.ts', 'utf8');
@@ -474,6 +545,8 @@ describe('docs/fault-injection.md', () => {
       ...PIRATE_FAULTS,
       ...FREELANCE_FAULTS,
       ...TITANIC_FAULTS,
+      ...FAILOVER_FAULTS,
+      ...PAIR_FAULTS,
     ]);
     expect(namesUnder(page, 'Faults')).toEqual([...kinds].toSorted());
   });
@@ -617,6 +690,7 @@ async function complaintAbout(words: readonly string[], name: string): Promise<s
 /** The commands that run until they are stopped. */
 const SERVING: ReadonlySet<string | undefined> = new Set([
   'broker',
+  'witness',
   'worker',
   'pirate-queue',
   'pirate-worker',
@@ -727,9 +801,13 @@ function fieldsMissing(page: string, heading: string, source: string, declared: 
 }
 
 /** What guarantees rest on and is not there: invariants of this pattern's checkers, mutants, tests. */
-function evidenceMissing(page: string, pattern: string): string[] {
-  const rows = tableUnder(page, 'Guarantees', false);
-  expect(rows.length).toBeGreaterThan(10);
+function evidenceMissing(
+  page: string,
+  pattern: string,
+  [heading, least]: readonly [string, number] = ['Guarantees', 10],
+): string[] {
+  const rows = tableUnder(page, heading, false);
+  expect(rows.length).toBeGreaterThan(least);
   const folders = ['src/testing', `src/testing/${pattern}`];
   const files = folders.flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)));
   const code = files
@@ -761,6 +839,8 @@ const INVARIANT_TABLES: Readonly<Record<string, string>> = {
   pirate: 'In the Pirates alone',
   freelance: 'In Freelance alone',
   titanic: 'In Titanic alone',
+  failover: 'In Binary Star alone',
+  'majordomo-pair': 'In the Majordomo pair alone',
 };
 
 function invariantsInDocs(): string[] {

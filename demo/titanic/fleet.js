@@ -7,11 +7,11 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Processes } from '../processes.js';
-import { parseLog } from './logbook.js';
+import { parseLog } from '../digest/logbook.js';
 
 const BROKER = new URL('../broker.js', import.meta.url);
 const TITANIC = new URL('titanic.js', import.meta.url);
-const WORKER = new URL('worker.js', import.meta.url);
+const WORKER = new URL('../digest/worker.js', import.meta.url);
 
 /** Heartbeats missed before the broker gives up a worker: here it only waits for a core. */
 const LIVENESS = '20';
@@ -52,7 +52,7 @@ export class Fleet extends Processes {
   /** Starts the workers. */
   async startWorkers() {
     const workers = Array.from({ length: this.#workers }, (_, index) =>
-      this.spawn(WORKER, [this.#endpoint, this.#log(`worker-${index}`)], (report) => {
+      this.spawn(WORKER, [this.#log(`worker-${index}`), this.#endpoint], (report) => {
         if (report.type === 'ended') this.executed++;
       }),
     );

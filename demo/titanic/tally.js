@@ -3,7 +3,7 @@
  * What this demo counts, and the verdict over it. The logs are the evidence: each execution beyond the
  * first of its request must have been made necessary by a kill.
  *
- * @typedef {import('./logbook.js').Entry} Entry
+ * @typedef {import('../digest/logbook.js').Entry} Entry
  * @typedef {{ killedAt: number, goneAt: number, servedAt: number, held: number }} Kill from the first signal until the
  *   last process was gone, and until all were there again
  * @typedef {{ execution: string, begun: number, ended: number }} Execution `ended` is Infinity if it did not

@@ -2,8 +2,8 @@
 /** The demo's Titanic: `node demo/titanic/titanic.js ENDPOINT STORE LOG`. It will be killed. */
 import { Titanic } from 'unsinkable/titanic';
 import { endWithParent, tell } from '../lifeline.js';
-import { openLog } from './logbook.js';
-import { requestOf } from './requests.js';
+import { openLog } from '../digest/logbook.js';
+import { requestOf } from '../digest/requests.js';
 
 endWithParent();
 const [, , endpoint = '', store = '', path = ''] = process.argv;

@@ -9,8 +9,8 @@
  */
 import { TitanicClient } from 'unsinkable/titanic';
 import { seededRandom } from 'unsinkable/core';
-import { now } from './logbook.js';
-import { answerTo, bodyOf, idOf } from './requests.js';
+import { now } from '../digest/logbook.js';
+import { answerTo, bodyOf, idOf } from '../digest/requests.js';
 
 /** Requests that are handed over, and answers that are waited for, at a time. */
 const LANES = 500;

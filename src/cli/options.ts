@@ -60,13 +60,24 @@ export function numeric(
 /** An option for endpoints, as often as wanted. */
 export function endpoints(flags: string, description: string): Option {
   return new Option(flags, `${description}; may be repeated`).argParser(
-    (text: string, previous: readonly string[] | undefined) => {
-      if (text.startsWith('inproc://')) {
-        throw new InvalidArgumentError('inproc:// stays inside one process: use tcp:// or ipc://.');
-      }
-      return [...(previous ?? []), text];
-    },
+    (text: string, previous: readonly string[] | undefined) => [
+      ...(previous ?? []),
+      ofOtherProcess(text),
+    ],
   );
+}
+
+/** An option for one endpoint: a second one is a mistake, not a change of mind. */
+export function endpoint(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((text: string, previous: string | undefined) => {
+    if (previous === undefined) return ofOtherProcess(text);
+    throw new InvalidArgumentError('It may be given once.');
+  });
+}
+
+function ofOtherProcess(text: string): string {
+  if (!text.startsWith('inproc://')) return text;
+  throw new InvalidArgumentError('inproc:// stays inside one process: use tcp:// or ipc://.');
 }
 
 /**

@@ -9,6 +9,7 @@ export const REQUEST_ERROR_CODES = [
   'ERR_BROKER_CLOSING',
   'ERR_CANCELLED',
   'ERR_HANDLER_FAILED',
+  'ERR_NOT_ACTIVE',
   'ERR_NOT_SUPPORTED',
   'ERR_NO_SERVICE',
   'ERR_QUEUE_FULL',
@@ -80,6 +81,7 @@ export type TitanicErrorCode = (typeof TITANIC_ERROR_CODES)[number];
 const RETRIABLE: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_ADDRESS_IN_USE',
   'ERR_BROKER_CLOSING',
+  'ERR_NOT_ACTIVE',
   'ERR_NOT_READY',
   'ERR_NO_SERVICE',
   'ERR_QUEUE_FULL',

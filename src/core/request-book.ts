@@ -158,6 +158,16 @@ export class RequestBook<Request extends BookedRequest> {
     return true;
   }
 
+  /** It leaves its queue, and is in flight without a worker: somebody else has done it. */
+  holdBack(request: Request): void {
+    const queue = this.state.queues.get(request.line);
+    if (request.state !== 'queued' || queue === undefined) return;
+    remove(queue, request);
+    this.#leaveQueue(request);
+    request.state = 'inFlight';
+    this.state.inFlight++;
+  }
+
   /** The request leaves, once: false if it had. */
   end(request: Request, how: RequestEnd): boolean {
     const { state } = this;

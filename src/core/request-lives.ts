@@ -40,6 +40,8 @@ export class RequestLife<Call extends RequestTerms> {
   state: 'waiting' | 'sent' | 'resting' | 'ended' = 'waiting';
   /** Tries begun. */
   attempts = 0;
+  /** How often who was asked said that another is to be asked. */
+  refusals = 0;
   /** With so many tries begun there is no other. */
   attemptLimit: number;
 
@@ -226,9 +228,15 @@ export class RequestLives<Request extends RequestLife<RequestTerms>> {
     this.#carrier.abandon(now, request, true);
     this.#fillSoon(now);
     if (!needsRest) return this.#wait(request);
-    request.state = 'resting';
-    const { random } = this.#settings;
-    this.step(request, now + backoffDelay(this.#settings, request.attempts - 1, random));
+    this.#rest(now, request, request.attempts - 1);
+  }
+
+  /** Who was asked never took it: that was no try. Another one is asked after a rest, longer each time. */
+  askElsewhere(now: Instant, request: Request): void {
+    request.attempts--;
+    this.#carrier.abandon(now, request, true);
+    this.#fillSoon(now);
+    this.#rest(now, request, request.refusals++);
   }
 
   /** The carrier knows that its try is lost, and has let it go: to be followed by `fill`. */
@@ -283,6 +291,12 @@ export class RequestLives<Request extends RequestLife<RequestTerms>> {
     request.state = 'waiting';
     this.#line.pushAgain(request);
     this.step(request, Infinity);
+  }
+
+  #rest(now: Instant, request: Request, retry: number): void {
+    const delay = backoffDelay(this.#settings, retry, this.#settings.random);
+    request.state = 'resting';
+    this.step(request, now + delay);
   }
 
   #timeOut(now: Instant, request: Request): void {

@@ -6,6 +6,8 @@ export type {
   BrokerStatus,
   ClientGoneReason,
   DeadLetter,
+  FailoverStatus,
+  FollowerLossReason,
   RefusalReason,
   ReplyRefusal,
   ServiceStatus,

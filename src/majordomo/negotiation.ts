@@ -157,10 +157,14 @@ export class Negotiation {
     });
   }
 
-  /** The question stays open meanwhile: a broker that comes up now still finds it. */
+  /**
+   * The question stays open meanwhile: a broker that comes up now still finds it. At another endpoint it
+   * does not: while nothing can be done before one answers, each of several is asked in quick turn.
+   */
   #askLater(now: Instant): void {
-    const { state } = this;
-    const rounds = Math.floor(state.asked / state.endpoints.length) - 1;
-    state.nextAt = now + backoffDelay(ASK_AGAIN, Math.max(0, rounds), this.#random);
+    const { verdict, asked, endpoints } = this.state;
+    const isUrgent = verdict === 'asking' && endpoints.length > 1;
+    const rounds = isUrgent ? 0 : Math.floor(asked / endpoints.length) - 1;
+    this.state.nextAt = now + backoffDelay(ASK_AGAIN, Math.max(0, rounds), this.#random);
   }
 }

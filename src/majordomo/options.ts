@@ -10,6 +10,7 @@ import {
   type CommonOptions,
   type HeartbeatOptions,
 } from '../core/common-options.ts';
+import type { Election } from '../core/election.ts';
 import { count, milliseconds, oneOf, such, type Rules } from '../core/options.ts';
 import { CODEC_NAMES, type CodecName } from './wire/body-codec.ts';
 import type { Dialect } from './wire/commands.ts';
@@ -60,6 +61,11 @@ export interface BrokerOptions extends HeartbeatOptions, CommonOptions {
    * living peer gives the same notice as its death. Default 30.
    */
   readonly noticeGrace?: number | undefined;
+  /**
+   * Who decides whether this broker serves, if it is one of several: a `BinaryStar`, or another `Election`.
+   * It stays yours: close it after the broker. Default: none, this broker serves.
+   */
+  readonly failover?: Election | undefined;
 }
 
 /** `auto` speaks express with a broker of ours, 0.2 with others, and 0.1 if they do not answer to it. */
@@ -117,7 +123,8 @@ export interface ClientOptions extends HeartbeatOptions, CommonOptions {
   readonly backoffLimit?: number | undefined;
   /**
    * Milliseconds that a try may still take after its link broke, where the platform tells: a broker that
-   * died lost the request, one that lives may still reply. Default 1,000.
+   * died lost the request, one that lives may still reply. With two brokers that are a pair, over express,
+   * it is 100 at most. Default 1,000.
    */
   readonly noticeGrace?: number | undefined;
   /** In express: requests in flight. Default 10,000. */
@@ -214,6 +221,11 @@ export const brokerRules = {
   ),
   clientGrace: milliseconds(100, 0),
   noticeGrace: milliseconds(30, 0),
+  failover: such<Election | undefined>(
+    undefined,
+    'an Election, such as a BinaryStar: an object with epochAt(), seen(), asked(), subscribe() and stand()',
+    isElection,
+  ),
 } satisfies Rules<BrokerOptions>;
 
 export const workerRules = {
@@ -296,6 +308,13 @@ export const mapRules = {
   ordered: such(true, 'true or false', (value) => typeof value === 'boolean'),
   failures: oneOf<'throw' | 'yield'>('throw', ['throw', 'yield']),
 } satisfies Rules<MapOptions>;
+
+function isElection(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const methods = value as Record<string, unknown>;
+  const needed = ['epochAt', 'seen', 'asked', 'subscribe', 'stand'];
+  return needed.every((name) => typeof methods[name] === 'function');
+}
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -7,7 +7,7 @@
 
 /** Counters of one simulated world, as one plain object. */
 export interface Effects {
-  /** Messages that a socket accepted. */
+  /** Messages that a socket accepted; of what is published, one for each subscriber, and one for none. */
   sent: number;
   /** Messages handed to their receiver. */
   delivered: number;
@@ -29,6 +29,10 @@ export interface Effects {
   lostAtCrash: number;
   /** Lost silently on a live connection. */
   dropped: number;
+  /** Published while nobody subscribed. */
+  lostUnsubscribed: number;
+  /** Published, but one subscriber had no room for it. */
+  lostAtHighWater: number;
 
   /** Arrivals that a partition held back. */
   heldByPartition: number;
@@ -69,6 +73,8 @@ export const LOSSES = [
   'lostAtClose',
   'lostAtCrash',
   'dropped',
+  'lostUnsubscribed',
+  'lostAtHighWater',
 ] as const satisfies readonly (keyof Effects)[];
 
 /** Why an accepted message will never be delivered. */
@@ -87,6 +93,8 @@ export function noEffects(): Effects {
     lostAtClose: 0,
     lostAtCrash: 0,
     dropped: 0,
+    lostUnsubscribed: 0,
+    lostAtHighWater: 0,
     heldByPartition: 0,
     ghostDelivered: 0,
     noticeDelivered: 0,

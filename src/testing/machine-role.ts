@@ -4,7 +4,7 @@
  */
 import type { Codec } from '../core/codec.ts';
 import type { Address, Machine, Outbox } from '../core/machine.ts';
-import { Driver } from '../transport/driver.ts';
+import { Driver, type Store } from '../transport/driver.ts';
 import type { SocketKind } from '../transport/transport.ts';
 import type { Role } from './roles.ts';
 import type { SimTransportOptions } from './sim-network.ts';
@@ -36,6 +36,8 @@ export interface Cast<Port extends string, Input, Output, Call, Event> {
   readonly kindOf: (port: Port) => SocketKind;
   readonly peerQueueBytes: number;
   readonly sockets?: SimTransportOptions;
+  /** For machines that store. */
+  readonly store?: Store;
   readonly onEvent: (event: Event) => void;
 }
 
@@ -43,7 +45,7 @@ export interface Cast<Port extends string, Input, Output, Call, Event> {
 export function drive<Port extends string, Input, Output, Call, Event>(
   cast: Cast<Port, Input, Output, Call, Event>,
 ): Driver<Port, Input, Output, Call, Event> {
-  const { stage, process, checker, codec, kindOf, peerQueueBytes, onEvent, sockets } = cast;
+  const { stage, process, checker, codec, kindOf, peerQueueBytes, onEvent, sockets, store } = cast;
   return new Driver<Port, Input, Output, Call, Event>({
     machine: (outbox) => new WatchedMachine(cast.machine(tapped(outbox, checker)), checker),
     codec,
@@ -52,6 +54,7 @@ export function drive<Port extends string, Input, Output, Call, Event>(
     clock: process,
     peerQueueBytes,
     onEvent,
+    ...(store === undefined ? {} : { store }),
   });
 }
 

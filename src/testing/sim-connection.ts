@@ -1,17 +1,18 @@
 /**
- * A connection between a DEALER and a ROUTER: two lanes, and who knows yet that it broke.
+ * A connection between a DEALER and a ROUTER: two lanes, and who knows yet that it broke. Here all that
+ * connect are called DEALERs, and all that bind ROUTERs: a SUB and its PUB too.
  *
  * Each side is done with a connection once it has left itself or has learned that the other one
  * did; a side that never learns keeps a half-open connection.
  */
 import type { Address } from '../core/machine.ts';
 import { Lane, type LaneOwner } from './sim-lane.ts';
-import type { SimDealer, SimRouter, SimSocket } from './sim-socket.ts';
+import type { SimBinder, SimConnector, SimSocket } from './sim-socket.ts';
 import type { SimNetwork } from './sim-network.ts';
 
 export class SimConnection implements LaneOwner {
-  readonly dealer: SimDealer;
-  readonly router: SimRouter;
+  readonly dealer: SimConnector;
+  readonly router: SimBinder;
   /** The DEALER's routing id on this connection. */
   readonly address: Address;
   /** DEALER → ROUTER. */
@@ -21,7 +22,7 @@ export class SimConnection implements LaneOwner {
   readonly #network: SimNetwork;
   readonly #done = new Set<SimSocket>();
 
-  constructor(network: SimNetwork, dealer: SimDealer, router: SimRouter, address: Address) {
+  constructor(network: SimNetwork, dealer: SimConnector, router: SimBinder, address: Address) {
     const { world } = network;
     const [client, server] = [dealer.process.name, router.process.name];
     this.#network = network;

@@ -10,7 +10,14 @@ import type { Transport } from '../transport/transport.ts';
 import { SimConnection } from './sim-connection.ts';
 import { type Lane, type LinkSettings, Message } from './sim-lane.ts';
 import { POISON_LIMIT, type ProcessWatcher, type SimProcess } from './sim-process.ts';
-import { SimDealer, SimRouter, type SimSocket } from './sim-socket.ts';
+import { SimPub, SimSub } from './sim-pubsub.ts';
+import {
+  SimDealer,
+  SimRouter,
+  type SimBinder,
+  type SimConnector,
+  type SimSocket,
+} from './sim-socket.ts';
 import type { SimWorld } from './sim-world.ts';
 
 export interface SimNetworkSettings extends LinkSettings {
@@ -72,6 +79,8 @@ export interface PartitionOptions {
   readonly duration?: number;
 }
 
+const SOCKETS = { router: SimRouter, dealer: SimDealer, pub: SimPub, sub: SimSub } as const;
+
 interface Partition {
   readonly from: string;
   readonly to: string;
@@ -85,7 +94,7 @@ export class SimNetwork implements ProcessWatcher {
   readonly connections = new Set<SimConnection>();
   readonly #sockets = new Set<SimSocket>();
   readonly #processes = new Set<SimProcess>();
-  readonly #endpoints = new Map<string, SimRouter>();
+  readonly #endpoints = new Map<string, SimBinder>();
   readonly #links = new Map<string, Partial<LinkSettings>>();
   readonly #partitions = new Set<Partition>();
   #serial = 0;
@@ -104,8 +113,7 @@ export class SimNetwork implements ProcessWatcher {
     this.#processes.add(process);
     return {
       open: (kind, handler) => {
-        const Socket = kind === 'router' ? SimRouter : SimDealer;
-        const socket = new Socket(this, process, handler, options);
+        const socket = new SOCKETS[kind](this, process, handler, options);
         if (!process.isOver) this.#sockets.add(socket);
         return socket;
       },
@@ -209,7 +217,7 @@ export class SimNetwork implements ProcessWatcher {
   }
 
   /** Registers an endpoint and returns the real one: a port of `*` or 0 is chosen. */
-  bind(router: SimRouter, endpoint: string): string | BindError {
+  bind(router: SimBinder, endpoint: string): string | BindError {
     const real = endpoint.replace(/:(\*|0)$/, () => `:${this.#port++}`);
     if (this.#endpoints.has(real)) {
       return new BindError(
@@ -229,14 +237,15 @@ export class SimNetwork implements ProcessWatcher {
   }
 
   /** Connects a DEALER, or returns undefined if nobody can answer now. */
-  establish(dealer: SimDealer, routingId: Address | undefined): SimConnection | undefined {
+  establish(dealer: SimConnector): SimConnection | undefined {
     const router = this.#endpoints.get(dealer.endpoint ?? '');
     if (router === undefined || !router.process.isRunning || !dealer.process.canWrite) {
       return undefined;
     }
+    if (!router.speaksWith(dealer)) return undefined;
     const [client, server] = [dealer.process.name, router.process.name];
     if (this.#isHeld(client, server) || this.#isHeld(server, client)) return undefined;
-    const address = routingId ?? this.#automaticId();
+    const address = dealer.routingId ?? this.#automaticId();
     const connection = new SimConnection(this, dealer, router, address);
     this.connections.add(connection);
     this.world.note(`${client} connects to ${server}`);

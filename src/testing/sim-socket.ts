@@ -1,5 +1,6 @@
 /**
- * Simulated ROUTER and DEALER sockets: what they do with messages, connections and closing.
+ * Simulated ROUTER and DEALER sockets: what they do with messages, connections and closing. And what all
+ * sockets have in common, those of `sim-pubsub.ts` too.
  *
  * They lose what zeromq loses and no more: see the counters in `effects.ts`.
  */
@@ -13,7 +14,7 @@ import type { SimNetwork, SimTransportOptions } from './sim-network.ts';
 import type { SimProcess } from './sim-process.ts';
 
 /** Where a send would go, or why it cannot. */
-type Route = Lane | Message[] | Exclude<SendOutcome, 'sent' | 'closed'>;
+export type Route = Lane | Message[] | Exclude<SendOutcome, 'sent' | 'closed'>;
 
 export abstract class SimSocket implements TransportSocket {
   readonly process: SimProcess;
@@ -141,24 +142,18 @@ export abstract class SimSocket implements TransportSocket {
   }
 }
 
-/** A DEALER: one connection at a time, made again for ever. What it queues survives connections. */
-export class SimDealer extends SimSocket {
+/** A socket that connects: one connection at a time, made again for ever. What it queues survives them. */
+export abstract class SimConnector extends SimSocket {
   readonly queue: Message[] = [];
-  readonly #routingId: Address | undefined;
   #endpoint: string | undefined;
   #connection: SimConnection | undefined;
   #wasConnected = false;
 
-  constructor(
-    network: SimNetwork,
-    process: SimProcess,
-    handler: SocketHandler,
-    options: SimTransportOptions,
-  ) {
-    super(network, process, handler, options);
-    const identities = options.identities ?? network.settings.identities;
-    const fresh = identities === 'stable' ? `${process.name}#${this.serial}` : undefined;
-    this.#routingId = options.routingId ?? fresh;
+  /** What the other side shall call it; undefined: whatever it likes. */
+  abstract get routingId(): Address | undefined;
+
+  protected get connection(): SimConnection | undefined {
+    return this.#connection;
   }
 
   get endpoint(): string | undefined {
@@ -170,13 +165,17 @@ export class SimDealer extends SimSocket {
   }
 
   bind(endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void {
-    const error = new BindError('ERR_BIND_FAILED', endpoint, 'a simulated DEALER only connects');
+    const error = new BindError(
+      'ERR_BIND_FAILED',
+      endpoint,
+      'a simulated socket of this kind only connects',
+    );
     this.process.atTurnEnd(() => done(error, endpoint));
   }
 
   connect(endpoint: string): void {
     if (this.process.isOver || this.isClosed) return;
-    if (this.#endpoint !== undefined) throw new Error('a simulated DEALER connects once');
+    if (this.#endpoint !== undefined) throw new Error('a simulated socket connects once');
     this.#endpoint = endpoint;
     this.#attemptAfter(2 * this.network.settings.latency);
   }
@@ -185,18 +184,11 @@ export class SimDealer extends SimSocket {
     if (this.#connection !== connection) return;
     this.#connection = undefined;
     this.#retry();
-    this.notify(connection, '', 'gone');
+    this.brokeOff(connection);
   }
 
   pump(): void {
     this.#connection?.up.pump();
-  }
-
-  protected route(): Route {
-    if (this.#connection === undefined) {
-      return this.queue.length < this.highWaterMark ? this.queue : 'full';
-    }
-    return this.#connection.up.hasRoom ? this.#connection.up : 'full';
   }
 
   protected vanish(loss: Loss): void {
@@ -220,23 +212,58 @@ export class SimDealer extends SimSocket {
 
   #attempt(): void {
     if (this.isGone || this.#connection !== undefined) return;
-    const connection = this.network.establish(this, this.#routingId);
+    const connection = this.network.establish(this);
     if (connection === undefined) return this.#retry();
     this.#connection = connection;
     if (this.#wasConnected) this.network.world.effects.reconnected++;
     this.#wasConnected = true;
     connection.up.pump();
   }
+
+  /** The owner may be told that it broke. */
+  protected abstract brokeOff(connection: SimConnection): void;
 }
 
-/** A ROUTER: many peers, each on a connection of its own; what is queued for one dies with it. */
-export class SimRouter extends SimSocket {
+/** A DEALER, with one peer. */
+export class SimDealer extends SimConnector {
+  readonly routingId: Address | undefined;
+
+  constructor(
+    network: SimNetwork,
+    process: SimProcess,
+    handler: SocketHandler,
+    options: SimTransportOptions,
+  ) {
+    super(network, process, handler, options);
+    const identities = options.identities ?? network.settings.identities;
+    const fresh = identities === 'stable' ? `${process.name}#${this.serial}` : undefined;
+    this.routingId = options.routingId ?? fresh;
+  }
+
+  protected route(): Route {
+    if (this.connection === undefined) {
+      return this.queue.length < this.highWaterMark ? this.queue : 'full';
+    }
+    return this.connection.up.hasRoom ? this.connection.up : 'full';
+  }
+
+  protected brokeOff(connection: SimConnection): void {
+    this.notify(connection, '', 'gone');
+  }
+}
+
+/** A socket that binds: many peers, each on a connection of its own; what is queued for one dies with it. */
+export abstract class SimBinder extends SimSocket {
   readonly #peers = new Map<Address, SimConnection>();
 
   get queued(): number {
     let queued = 0;
     for (const { down } of this.#peers.values()) queued += down.queue.length;
     return queued;
+  }
+
+  protected get peers(): ReadonlyMap<Address, SimConnection> {
+    return this.#peers;
   }
 
   bind(endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void {
@@ -251,52 +278,24 @@ export class SimRouter extends SimSocket {
   }
 
   connect(): void {
-    throw new Error('a simulated ROUTER only binds');
+    throw new Error('a simulated socket of this kind only binds');
   }
+
+  /** True if it speaks with sockets of that kind; if not, they try again for ever. */
+  abstract speaksWith(connector: SimConnector): boolean;
 
   /** Takes a new peer in, or lets it replace the one that has its routing id (handover). */
   accept(connection: SimConnection): void {
     const former = this.#peers.get(connection.address);
-    if (former?.isOverFor(this) === true) this.#giveUp(former);
+    if (former?.isOverFor(this) === true) this.giveUp(former);
     else former?.replaced();
     this.#peers.set(connection.address, connection);
-    if (this.network.settings.notices) this.#announce(connection);
   }
 
-  /** The news of a connection waits its turn too, ahead of its messages; a takeover discards it. */
-  #announce(connection: SimConnection): void {
-    const { address } = connection;
-    this.process.receive({
-      deliver: () => {
-        if (this.#peers.get(address) === connection) this.notify(connection, address, 'new');
-      },
-      abandon: () => undefined,
-    });
-  }
-
-  lost(connection: SimConnection): void {
-    if (this.#peers.get(connection.address) !== connection) return this.#giveUp(connection);
-    // libzmq may give its notice first and the peer up later: what is sent in between is lost.
-    const { world, settings } = this.network;
-    const delay = settings.noticeDelay * (2 * world.random() - 1);
-    if (delay > 0) world.after(delay, () => this.#giveUp(connection));
-    else this.#giveUp(connection);
-    this.notify(connection, connection.address, 'gone');
-  }
+  abstract override lost(connection: SimConnection): void;
 
   pump(): void {
     for (const { down } of this.#peers.values()) down.pump();
-  }
-
-  /** libzmq announces a new connection by one empty frame, which a peer may send too. */
-  protected override isNotice(frames: Frames): boolean {
-    return this.network.settings.notices && frames.length === 1 && frames[0]?.length === 0;
-  }
-
-  protected route(to: Address): Route {
-    const peer = this.#peers.get(to);
-    if (peer === undefined) return 'unroutable';
-    return peer.down.hasRoom ? peer.down : 'full';
   }
 
   protected vanish(loss: Loss): void {
@@ -313,10 +312,54 @@ export class SimRouter extends SimSocket {
     }
   }
 
-  #giveUp(connection: SimConnection): void {
+  protected giveUp(connection: SimConnection): void {
     connection.down.dropQueue('lostAtReset');
     if (this.#peers.get(connection.address) !== connection) return;
     this.#peers.delete(connection.address);
     this.drained();
+  }
+}
+
+/** A ROUTER, which tells its owner of each peer. */
+export class SimRouter extends SimBinder {
+  speaksWith(connector: SimConnector): boolean {
+    return connector instanceof SimDealer;
+  }
+
+  override accept(connection: SimConnection): void {
+    super.accept(connection);
+    if (this.network.settings.notices) this.#announce(connection);
+  }
+
+  /** The news of a connection waits its turn too, ahead of its messages; a takeover discards it. */
+  #announce(connection: SimConnection): void {
+    const { address } = connection;
+    this.process.receive({
+      deliver: () => {
+        if (this.peers.get(address) === connection) this.notify(connection, address, 'new');
+      },
+      abandon: () => undefined,
+    });
+  }
+
+  lost(connection: SimConnection): void {
+    if (this.peers.get(connection.address) !== connection) return this.giveUp(connection);
+    // libzmq may give its notice first and the peer up later: what is sent in between is lost.
+    const { world, settings } = this.network;
+    const delay = settings.noticeDelay * (2 * world.random() - 1);
+    if (delay > 0) world.after(delay, () => this.giveUp(connection));
+    else this.giveUp(connection);
+    this.notify(connection, connection.address, 'gone');
+  }
+
+  /** libzmq announces a new connection by one empty frame, which a peer may send too. */
+  protected override isNotice(frames: Frames): boolean {
+    return this.network.settings.notices && frames.length === 1 && frames[0]?.length === 0;
+  }
+
+  protected route(to: Address): Route {
+    const peer = this.peers.get(to);
+    if (peer === undefined) return 'unroutable';
+    return peer.down.hasRoom ? peer.down : 'full';
   }
 }

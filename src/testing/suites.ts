@@ -1,13 +1,17 @@
 /** All suites by name: what `npm test` samples and `unsinkable chaos` runs at length. */
+import { failoverSuite } from './failover/suite.ts';
 import { freelanceSuite } from './freelance/suite.ts';
 import { majordomoSuite } from './majordomo/suite.ts';
+import { pairSuite } from './majordomo-pair/suite.ts';
 import { pirateSuite } from './pirate/suite.ts';
 import type { Suite } from './suite.ts';
 import { titanicSuite } from './titanic/suite.ts';
 
 export const suites: Readonly<Record<string, Suite<unknown>>> = {
+  failover: forgetPlan(failoverSuite),
   freelance: forgetPlan(freelanceSuite),
   majordomo: forgetPlan(majordomoSuite),
+  'majordomo-pair': forgetPlan(pairSuite),
   pirate: forgetPlan(pirateSuite),
   titanic: forgetPlan(titanicSuite),
 };

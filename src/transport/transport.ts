@@ -4,8 +4,15 @@
  */
 import type { Address, Frames, Instant } from '../core/machine.ts';
 
-/** ROUTER: many peers, each with an address. DEALER: one peer, the empty address. */
-export type SocketKind = 'router' | 'dealer';
+/**
+ * ROUTER: many peers, each with an address. DEALER: one peer, the empty address.
+ *
+ * PUB binds: what it sends to the empty address goes to all who subscribe at that moment. It is never
+ * `full`: a subscriber whose high-water mark has no room for a message does not get it, and nobody is
+ * told. SUB connects, subscribes to everything, hears it from the empty address, and sends nothing.
+ * Neither of them is told of connections.
+ */
+export type SocketKind = 'router' | 'dealer' | 'pub' | 'sub';
 
 /**
  * How a send ended. `sent`: handed over, which promises nothing about arrival. `full`: the peer's

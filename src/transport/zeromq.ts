@@ -7,14 +7,21 @@
 import { constants } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { capability, Dealer, Router } from 'zeromq';
-import { ClosedError, InvalidArgumentError, UnsinkableError } from '../core/errors.ts';
+import { capability, Dealer, Publisher, Router, XSubscriber } from 'zeromq';
+import { ClosedError, UnsinkableError } from '../core/errors.ts';
 import { equalBytes, fromAddress, toAddress } from '../core/frames.ts';
 import type { Address, Frames } from '../core/machine.ts';
 import { completeOptions, count, such, type Rules } from '../core/options.ts';
 import { bindError, codeOf, occupiedError } from './bind-errors.ts';
 import { checkEndpoint, ipcPathOf } from './endpoint.ts';
 import { claimIpcPath, freshIpcPath, releaseIpcPath } from './ipc-probe.ts';
+import {
+  chooseIpVersion,
+  chooseName,
+  DRAFT,
+  NOTIFY_CONNECT,
+  setDraftOption,
+} from './socket-options.ts';
 import type {
   SendOutcome,
   SocketHandler,
@@ -40,7 +47,16 @@ export interface ZeromqOptions {
   readonly sendHighWaterMark?: number;
   /** Whether to ask for notices of broken and of new connections, where there are any. Default true. */
   readonly notices?: boolean;
+  /**
+   * Milliseconds between two attempts to connect, at most: the first two are 10 apart, and libzmq doubles
+   * from there. Default 1,000.
+   */
+  readonly slowestReconnect?: number;
 }
+
+/** First and slowest reconnect, in milliseconds; libzmq doubles from the one to the other. */
+const FIRST_RECONNECT = 10;
+const SLOWEST_RECONNECT = 1000;
 
 const RULES = {
   maxMessageSize: such(
@@ -50,29 +66,16 @@ const RULES = {
   ),
   sendHighWaterMark: count(64),
   notices: such(true, 'true or false', (value) => typeof value === 'boolean'),
+  slowestReconnect: count(SLOWEST_RECONNECT, FIRST_RECONNECT),
 } satisfies Rules<ZeromqOptions>;
-
-/** First and slowest reconnect, in milliseconds; libzmq doubles from the one to the other. */
-const FIRST_RECONNECT = 10;
-const SLOWEST_RECONNECT = 1000;
 
 /** How many free ports are tried before a bind under the name of its endpoint gives up. */
 const PORT_TRIES = 10;
 
-/** Longest routing id, in bytes. */
-const NAME_LIMIT = 255;
+/** What an XSUB sends to subscribe to all that begins with nothing, which is all. */
+const SUBSCRIPTION = Buffer.of(1);
 
-/** Draft options of libzmq: what a socket is to receive, from itself, when a connection breaks. */
-const ZMQ_DISCONNECT_MSG = 111;
-const ZMQ_HICCUP_MSG = 114;
-
-/**
- * The draft option that gives a ROUTER an empty message ahead of all others of a new connection. One
- * that takes over the routing id of an older connection throws away the disconnect notice of that
- * one, if it has any: this message is then the only news that a link broke.
- */
-const ZMQ_ROUTER_NOTIFY = 97;
-const ZMQ_NOTIFY_CONNECT = 1;
+type AnySocket = Router | Dealer | Publisher | XSubscriber;
 
 /**
  * Sockets of zeromq.js, on its one shared context (1023 sockets a process).
@@ -86,7 +89,7 @@ export function zeromqTransport(options?: ZeromqOptions): Transport {
 
 class ZeromqSocket implements TransportSocket {
   readonly #kind: SocketKind;
-  readonly #socket: Router | Dealer;
+  readonly #socket: AnySocket;
   readonly #handler: SocketHandler;
   /** Random and never sent, so that no peer can forge it. */
   readonly #notice: Buffer = randomBytes(16);
@@ -98,7 +101,8 @@ class ZeromqSocket implements TransportSocket {
   constructor(kind: SocketKind, handler: SocketHandler, options: Required<ZeromqOptions>) {
     this.#kind = kind;
     this.#handler = handler;
-    this.#hasNotices = options.notices && hasDisconnectNotices;
+    const hasPeers = kind === 'router' || kind === 'dealer';
+    this.#hasNotices = hasPeers && options.notices && hasDisconnectNotices;
     // Bare first: an option that is refused inside zeromq's constructor crashes the process at exit.
     this.#socket = createSocket(kind);
     try {
@@ -107,7 +111,7 @@ class ZeromqSocket implements TransportSocket {
       this.#socket.close();
       throw error;
     }
-    void this.#receiveLoop();
+    if (!(this.#socket instanceof Publisher)) void this.#receiveLoop(this.#socket);
   }
 
   bind(
@@ -129,8 +133,12 @@ class ZeromqSocket implements TransportSocket {
 
   /** The frames are handed over, large ones uncopied: they must never be changed afterwards. */
   send(to: Address, frames: Frames, done: (outcome: SendOutcome) => void): void {
+    const socket = this.#socket;
+    // What an XSUB sends are subscriptions, and a PUB has one address only.
+    const isMute = socket instanceof XSubscriber || (socket instanceof Publisher && to !== '');
+    if (isMute) return done(this.#closed ? 'closed' : 'unroutable');
     const message = this.#kind === 'router' ? [fromAddress(to), ...frames] : [...frames];
-    void this.#send(message, done);
+    void this.#send(socket, message, done);
   }
 
   close(linger: number): void {
@@ -149,11 +157,14 @@ class ZeromqSocket implements TransportSocket {
     socket.sendHighWaterMark = options.sendHighWaterMark;
     socket.maxMessageSize = options.maxMessageSize;
     socket.reconnectInterval = FIRST_RECONNECT;
-    socket.reconnectMaxInterval = SLOWEST_RECONNECT;
+    socket.reconnectMaxInterval = options.slowestReconnect;
     if (socket instanceof Router) {
       socket.mandatory = true;
       socket.handover = true;
-    } else if (this.#hasNotices) {
+    } else if (socket instanceof XSubscriber) {
+      // Kept, and sent again on each connection.
+      void socket.send(SUBSCRIPTION);
+    } else if (socket instanceof Dealer && this.#hasNotices) {
       // Kept over reconnects, so that a broken connection does not change the peer's address; fresh
       // for each socket, so that two never share one. As text it has no leading zero byte. Without
       // notices libzmq makes another id for each connection: were it the same one, nobody would ever
@@ -165,10 +176,10 @@ class ZeromqSocket implements TransportSocket {
 
   #askForNotices(): void {
     if (this.#kind === 'router') {
-      setDraftOption(this.#socket, ZMQ_DISCONNECT_MSG, this.#notice);
-      setDraftOption(this.#socket, ZMQ_ROUTER_NOTIFY, ZMQ_NOTIFY_CONNECT);
+      setDraftOption(this.#socket, DRAFT.disconnectMessage, this.#notice);
+      setDraftOption(this.#socket, DRAFT.routerNotify, NOTIFY_CONNECT);
     } else {
-      setDraftOption(this.#socket, ZMQ_HICCUP_MSG, this.#notice);
+      setDraftOption(this.#socket, DRAFT.hiccupMessage, this.#notice);
     }
   }
 
@@ -224,11 +235,7 @@ class ZeromqSocket implements TransportSocket {
 
   #bindAs(name: string | undefined, endpoint: string): void {
     if (this.#closed) throw new ClosedError('this socket');
-    if (name !== undefined) {
-      checkName(name);
-      // Each listener copies it: so each endpoint has its own.
-      quietly(() => (this.#socket.routingId = name));
-    }
+    if (name !== undefined && this.#socket instanceof Router) chooseName(this.#socket, name);
     chooseIpVersion(this.#socket, endpoint);
     // The asynchronous bind works on another thread, while this one may receive: a data race.
     this.#socket.bindSync(endpoint);
@@ -241,8 +248,9 @@ class ZeromqSocket implements TransportSocket {
    * have no such notices, and there the limit of one side is that of both.
    */
   #chooseReceiveLimit(endpoint: string): void {
-    if (this.#kind !== 'dealer' || !this.#hasNotices || endpoint.startsWith('inproc:')) return;
-    this.#socket.receiveHighWaterMark = 0;
+    const socket = this.#socket;
+    if (!(socket instanceof Dealer) || !this.#hasNotices || endpoint.startsWith('inproc:')) return;
+    socket.receiveHighWaterMark = 0;
   }
 
   /**
@@ -257,11 +265,11 @@ class ZeromqSocket implements TransportSocket {
    * Suspended, it also keeps the socket from being collected as garbage, which would close it.
    * zeromq.js itself lets timers and other events run after 512 messages.
    */
-  async #receiveLoop(): Promise<void> {
+  async #receiveLoop(socket: Exclude<AnySocket, Publisher>): Promise<void> {
     while (!this.#closed) {
       let frames: Buffer[];
       try {
-        frames = await this.#socket.receive();
+        frames = await socket.receive();
       } catch (error) {
         // Closing ends a receive with one of several errors, and EAGAIN says that there was nothing.
         if (this.#closed || codeOf(error) === 'EAGAIN') continue;
@@ -289,10 +297,14 @@ class ZeromqSocket implements TransportSocket {
     return (first.length === 0 && this.#kind === 'router') || equalBytes(first, this.#notice);
   }
 
-  async #send(message: Uint8Array[], done: (outcome: SendOutcome) => void): Promise<void> {
+  async #send(
+    socket: AnySocket,
+    message: Uint8Array[],
+    done: (outcome: SendOutcome) => void,
+  ): Promise<void> {
     let outcome: SendOutcome = 'sent';
     try {
-      await this.#socket.send(message);
+      await socket.send(message);
     } catch (error) {
       outcome = this.#outcomeOf(error);
     }
@@ -303,23 +315,6 @@ class ZeromqSocket implements TransportSocket {
     if (this.#closed) return 'closed';
     // Whatever else it is, this message cannot leave and trying again would not help.
     return codeOf(error) === 'EAGAIN' ? 'full' : 'unroutable';
-  }
-}
-
-/** IPv6 for IPv6 addresses only: switched on, `localhost` may mean ::1, where nobody listens. */
-function chooseIpVersion(socket: Router | Dealer, endpoint: string): void {
-  const ipv6 = endpoint.includes('://[');
-  if (socket.ipv6 !== ipv6) quietly(() => (socket.ipv6 = ipv6));
-}
-
-/** On a bound socket zeromq.js warns that an option counts from the next bind on, as it is meant to. */
-function quietly(setOption: () => void): void {
-  const emitWarning = Object.getOwnPropertyDescriptor(process, 'emitWarning')!;
-  process.emitWarning = () => undefined;
-  try {
-    setOption();
-  } finally {
-    Object.defineProperty(process, 'emitWarning', emitWarning);
   }
 }
 
@@ -344,14 +339,6 @@ function realEndpoint(endpoint: string): string {
   } finally {
     probe.close();
   }
-}
-
-/** @throws InvalidArgumentError `ERR_INVALID_ARGUMENT` */
-function checkName(name: string): void {
-  const bytes = Buffer.byteLength(name);
-  if (bytes > 0 && bytes <= NAME_LIMIT && !name.startsWith('\0')) return;
-  const message = `'${name}' cannot be the name of a socket: that is 1 to ${NAME_LIMIT} bytes, the first of them not zero`;
-  throw new InvalidArgumentError('ERR_INVALID_ARGUMENT', message);
 }
 
 /** A socket that only sends, one frame at a time, and drops what cannot leave at once. */
@@ -379,21 +366,13 @@ export function openSender(endpoint: string): Sender {
   };
 }
 
-/** zeromq.js has methods for options that it gives no name to; its typings keep them protected. */
-function setDraftOption(socket: object, option: number, value: Buffer | number): void {
-  if (typeof value === 'number') {
-    if ('setInt32Option' in socket && typeof socket.setInt32Option === 'function') {
-      socket.setInt32Option(option, value);
-    }
-  } else if ('setStringOption' in socket && typeof socket.setStringOption === 'function') {
-    socket.setStringOption(option, value);
-  }
-}
+const KINDS = { router: Router, dealer: Dealer, pub: Publisher, sub: XSubscriber } as const;
 
 /** @throws UnsinkableError `ERR_TOO_MANY_SOCKETS`: libzmq has 1,023 for a process */
-function createSocket(kind: SocketKind): Router | Dealer {
+function createSocket<Kind extends SocketKind>(kind: Kind): InstanceType<(typeof KINDS)[Kind]>;
+function createSocket(kind: SocketKind): AnySocket {
   try {
-    return kind === 'router' ? new Router() : new Dealer();
+    return new KINDS[kind]();
   } catch (error) {
     const message =
       'this process has too many ZeroMQ sockets: close some clients or workers, or use fewer lanes';

@@ -10,7 +10,7 @@ const CONNECT = ['--connect', 'tcp://127.0.0.1:1'];
 
 describe('wrong usage', () => {
   const mistakes: readonly (readonly [string, readonly string[], RegExp])[] = [
-    ['no command', [], /a command is missing, one of broker, worker, request, services/],
+    ['no command', [], /a command is missing, one of broker, witness, worker, request, services/],
     ['an unknown command', ['brokr'], /unknown command 'brokr' \(Did you mean broker\?\)/],
     [
       'an unknown option',
@@ -111,11 +111,14 @@ describe('wrong usage', () => {
 });
 
 describe('help', () => {
-  it.each(['broker', 'worker', 'request', 'services'])('of %s has an example', async (command) => {
-    const { code, stdout, stderr } = await run([command, '--help']);
-    expect(stdout).toContain(`$ unsinkable ${command} `);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  });
+  it.each(['broker', 'witness', 'worker', 'request', 'services'])(
+    'of %s has an example',
+    async (command) => {
+      const { code, stdout, stderr } = await run([command, '--help']);
+      expect(stdout).toContain(`$ unsinkable ${command} `);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    },
+  );
 
   it('of the whole lists the commands and the exit codes', async () => {
     const { code, stdout } = await run(['--help']);

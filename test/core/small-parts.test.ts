@@ -168,6 +168,7 @@ describe('errors', () => {
     ERR_SERVER_CLOSING: true,
     ERR_CANCELLED: false,
     ERR_HANDLER_FAILED: false,
+    ERR_NOT_ACTIVE: true,
     ERR_NOT_SUPPORTED: false,
     ERR_NO_SERVICE: true,
     ERR_QUEUE_FULL: true,

@@ -31,7 +31,9 @@ function* ofRequests({ requests, clients }: BrokerMachine): Generator<string> {
   for (const request of open) {
     const { id, waiters, dispatch } = request;
     if (request.state !== 'queued' && request.state !== 'inFlight') yield `${id} is open`;
-    const isHeld = dispatch?.session.running.get(dispatch.number)?.request === request;
+    const isRunning = dispatch?.session.running.get(dispatch.number)?.request === request;
+    // In a pair, what a worker answered may wait until the other broker knows it.
+    const isHeld = isRunning || (request.state === 'inFlight' && request.answer !== undefined);
     if ((request.state === 'inFlight') !== isHeld)
       yield `${id} is ${request.state}, held: ${isHeld}`;
     for (const { client, number } of waiters) {
@@ -72,7 +74,9 @@ function* ofWorkers({ sessions, requests }: BrokerMachine): Generator<string> {
     if (sessions.of(address) !== session) yield `${id} is at another address`;
     for (const { number, request } of running.values()) {
       const isIts = request.dispatch?.session === session && request.dispatch.number === number;
-      if (request.state === 'inFlight' && !isIts) yield `${id} holds ${request.id} of another`;
+      const isAnswered = request.answer !== undefined;
+      if (request.state === 'inFlight' && !isIts && !isAnswered)
+        yield `${id} holds ${request.id} of another`;
       if (request.state === 'queued') yield `${id} holds ${request.id}, which is queued`;
     }
     const inLine = [...(services.get(service)?.idle ?? [])].includes(session);

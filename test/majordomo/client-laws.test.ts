@@ -39,6 +39,9 @@ const settings: Omit<ClientSettings, 'protocol'> = {
   random: () => 0.5,
 };
 
+/** Some ascend, and one cannot be. */
+const EPOCHS = [1, 1, 2, 3, 2 ** 50] as const;
+
 const kind = <Kind extends string>(name: Kind): fc.Arbitrary<Kind> => fc.constant(name);
 const type = kind;
 
@@ -82,11 +85,14 @@ function withOwnIds(
 }
 
 /** What a broker may say in a session, mostly about requests that there are. */
-function expressCommands(): fc.Arbitrary<ClientInput> {
+function expressCommands(isPair: boolean): fc.Arbitrary<ClientInput> {
   const dialect = fc.constant<'express'>('express');
-  const [number, few] = [fc.nat(6), fc.nat(3)];
+  // Mostly such as there are.
+  const number = fc.oneof(fc.constantFrom(1, 1, 2), fc.nat(6));
+  const few = fc.oneof(fc.constant(0), fc.nat(3));
   const failure = fc.constantFrom(
     { code: 'ERR_BROKER_CLOSING', message: 'bye' } as const,
+    { code: 'ERR_NOT_ACTIVE', message: 'ask the other one' } as const,
     { code: 'ERR_QUEUE_FULL', message: 'full', retryAfter: 5 } as const,
   );
   const reply = { type: type('reply'), dialect, service: kind(''), body: bodies, number };
@@ -94,8 +100,19 @@ function expressCommands(): fc.Arbitrary<ClientInput> {
   const heartbeatLiveness = fc.integer({ min: 1, max: 4 });
   const heartbeat = { heartbeatInterval, heartbeatLiveness };
   const resumed = fc.boolean();
+  const epoch = fc.constantFrom(...EPOCHS);
+  const welcome = { type: type('welcome'), dialect, resumed, ...heartbeat };
+  const standing = {
+    type: type('standing'),
+    dialect,
+    active: fc.boolean(),
+    epoch,
+    endpoint: fc.constantFrom('', 'one', 'two', 'three'),
+  };
   return fc.oneof(
-    { weight: 6, arbitrary: fc.record({ type: type('welcome'), dialect, resumed, ...heartbeat }) },
+    { weight: 3, arbitrary: fc.record(welcome) },
+    { weight: isPair ? 6 : 0, arbitrary: fc.record({ ...welcome, epoch }) },
+    { weight: isPair ? 3 : 0, arbitrary: fc.record(standing) },
     { weight: 3, arbitrary: fc.record({ ...reply, final: fc.constant(false), sequence: few }) },
     { weight: 4, arbitrary: fc.record({ ...reply, final: fc.constant(true), sequence: few }) },
     { weight: 2, arbitrary: fc.record({ ...reply, final: fc.constant(true), failure }) },
@@ -119,11 +136,11 @@ function expressCommands(): fc.Arbitrary<ClientInput> {
   );
 }
 
-function inputs(): fc.Arbitrary<LawInput<ClientPort, ClientCall>> {
+function inputs(isPair: boolean): fc.Arbitrary<LawInput<ClientPort, ClientCall>> {
   const port = fc.constantFrom<ClientPort>('lane-0', 'lane-1', 'lane-7', 'express', 'probe');
   const from = kind('');
   const stock = messages({ service: fc.constantFrom('echo', 'sum') });
-  const express = expressCommands().map((command) => encode(command).frames);
+  const express = expressCommands(isPair).map((command) => encode(command).frames);
   const answers = fc.constantFrom('200', '200', '501').map((status) => {
     const body = [status, '1'].map((text) => Buffer.from(text));
     const service = 'mmi.express';
@@ -146,6 +163,14 @@ function inputs(): fc.Arbitrary<LawInput<ClientPort, ClientCall>> {
   );
 }
 
+const WELCOME: ClientInput = {
+  type: 'welcome',
+  dialect: 'express',
+  resumed: false,
+  heartbeatInterval: 20,
+  heartbeatLiveness: 3,
+};
+
 type ClientSubject = LawSubject<
   ClientPort,
   ClientInput,
@@ -155,15 +180,20 @@ type ClientSubject = LawSubject<
   ClientMachine
 >;
 
-function subject(protocol: ClientSettings['protocol']): ClientSubject {
+function subject(protocol: ClientSettings['protocol'], isPair = false): ClientSubject {
   const connect: LawStep<ClientPort, ClientCall> = {
     after: 0,
     input: { kind: 'call', call: { type: 'connect', endpoints: ['one', 'two'] } },
   };
+  const welcome: LawStep<ClientPort, ClientCall> = {
+    after: 0,
+    input: { kind: 'message', port: 'express', from: '', frames: encode(WELCOME).frames },
+  };
+  const beginning = protocol === 'express' ? [connect, welcome] : [connect];
   return {
     build: (outbox) => new ClientMachine(outbox, { ...settings, protocol }),
     codec: clientCodec,
-    steps: lawSteps(inputs()).map((steps) => [connect, ...withOwnIds(steps)]),
+    steps: lawSteps(inputs(isPair)).map((steps) => [...beginning, ...withOwnIds(steps)]),
     // Each request has a timeout: time alone must end them all.
     ending: [{ type: 'drain' }],
     bounds: (machine) => [{ name: 'waiting', size: machine.waiting, limit: settings.queueLimit }],
@@ -202,11 +232,19 @@ describe('the five laws hold for a client', () => {
     expect(checkLaws(subject(protocol), RUNS)).toBeUndefined();
   });
 
+  test.each(['express', 'auto'] as const)('of %s with brokers that are a pair', (protocol) => {
+    expect(checkLaws(subject(protocol, true), RUNS)).toBeUndefined();
+  });
+
   test('and the plans reach what matters', () => {
     const types = new Set<string>();
     const codes = new Set<string>();
-    for (const protocol of ['auto', 'mdp0.2'] as const) {
-      const checked = subject(protocol);
+    const subjects = [
+      [subject('auto'), 300],
+      [subject('mdp0.2'), 300],
+      [subject('express', true), 200],
+    ] as const;
+    for (const [checked, numRuns] of subjects) {
       const build: ClientSubject['build'] = (outbox) =>
         checked.build(
           counting(outbox, (event) => {
@@ -214,12 +252,13 @@ describe('the five laws hold for a client', () => {
             if (event.type === 'failed') codes.add(event.code);
           }),
         );
-      checkLaws({ ...checked, build }, { ...RUNS, numRuns: 800 });
+      checkLaws({ ...checked, build }, { ...RUNS, numRuns });
     }
     expect([...types].toSorted()).toEqual([
       'brokerLost',
       'drained',
       'failed',
+      'failedOver',
       'malformed',
       'partial',
       'ready',

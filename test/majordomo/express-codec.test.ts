@@ -150,9 +150,67 @@ describe('large frames', () => {
   });
 });
 
+const report = (running: readonly string[], finished: readonly string[]): Command => ({
+  type: 'report',
+  dialect: 'express',
+  epoch: 3,
+  running,
+  finished,
+});
+
+/** The endpoint that a client is told. */
+function told(endpoint: string): string {
+  const common = { type: 'standing', dialect: 'express', active: false, epoch: 1 } as const;
+  const { commands, reason } = decode('client', encode({ ...common, endpoint }).frames);
+  expect(reason).toBeUndefined();
+  return commands[0]?.type === 'standing' ? commands[0].endpoint : 'nothing';
+}
+
+describe('what a pair adds', () => {
+  test('of too many keys the last ones are reported, and the message is still read', () => {
+    const many = Array.from({ length: 5000 }, (_, index) => `${'k'.repeat(200)}${index}`);
+    const { commands, reason } = decode('broker', encode(report(['one'], many)).frames);
+    expect(reason).toBeUndefined();
+    const [read] = commands;
+    if (read?.type !== 'report') throw new Error('no report came out');
+    expect(read.running).toEqual(['one']);
+    expect(read.finished.length).toBeGreaterThan(1000);
+    expect(read.finished).toEqual(many.slice(-read.finished.length));
+    const short = Array.from({ length: 70_000 }, () => 'k');
+    const cut = decode('broker', encode(report(short, short)).frames);
+    expect(cut.reason).toBeUndefined();
+    expect(cut.commands).toMatchObject([{ running: { length: format.KEYS_LIMIT } }]);
+  });
+
+  test('an endpoint that is too long is not told', () => {
+    const longest = `ipc://${'é'.repeat(124)}x`;
+    expect(told(longest)).toBe(longest);
+    expect(told(`${longest}x`)).toBe('');
+  });
+
+  test('without epochs nothing is said of them', () => {
+    const beat = { heartbeatInterval: 1000, heartbeatLiveness: 3 };
+    const session = 's'.repeat(16);
+    const bare = encode({ type: 'hello', dialect: 'express', session, ...beat });
+    expect(shown(bare.frames)).toEqual([
+      TAG + wireCommand(1, `${Buffer.from(session).toString('hex')}e80703`),
+    ]);
+    const welcome = { type: 'welcome', dialect: 'express', resumed: true, ...beat } as const;
+    expect(shown(encode(welcome).frames)).toEqual([TAG + wireCommand(2, '01e80703')]);
+    expect(shown(encode({ ...welcome, epoch: undefined, standby: false }).frames)).toEqual(
+      shown(encode(welcome).frames),
+    );
+  });
+
+  test('the port to the active broker hears no other dialect', () => {
+    const heartbeat = encode({ type: 'heartbeat', dialect: 'mdp0.2' }).frames;
+    expect(decode('follower', heartbeat)).toEqual({ commands: [], reason: 'unknown header' });
+  });
+});
+
 describe('versions meet', () => {
   test('an unknown command is skipped, and named after the others were delivered', () => {
-    for (const type of [0, 16, 127, 255]) {
+    for (const type of [0, 23, 127, 255]) {
       const later = wireCommand(type, '01020304');
       expect(
         decode('broker', message(wireCommand(10, '05'), later, wireCommand(10, '06'))),
@@ -263,6 +321,19 @@ describe('refused by name', () => {
     ['fields are not in order', 'broker', request1('01010101050101 05'.replace(' ', ''))],
     ['fields are not in order', 'broker', request1('010105010501 0105'.replace(' ', ''))],
     ['fields are not in order', 'broker', request1('01010000')],
+    ['a record of an unknown kind', 'follower', wireCommand(21, `${SESSION}0106`)],
+    ['a record of an unknown kind', 'follower', wireCommand(21, `${SESSION}0100`)],
+    ['a command is too short', 'follower', wireCommand(21, `${SESSION}01`)],
+    ['a command is too short', 'broker', wireCommand(18, '05ff7f')],
+    ['too many keys', 'broker', wireCommand(18, '05818004')],
+    ['a name is empty, too long or not UTF-8', 'broker', wireCommand(18, '050100')],
+    ['a name is empty, too long or not UTF-8', 'client', wireCommand(16, '01050d00')],
+    ['a name is empty, too long or not UTF-8', 'client', wireCommand(16, `01050d8002${'61'.repeat(256)}`)],
+    ['a field has another length', 'broker', wireCommand(5, `${SESSION}01010161 0000 0c0f ${SESSION.slice(2)} c800`.replaceAll(' ', ''))],
+    ['a field has another length', 'broker', wireCommand(5, `${SESSION}01010161 0000 0c11 ${SESSION}00`.replaceAll(' ', ''))],
+    ['a command for another side', 'broker', wireCommand(21, `${SESSION}0105`)],
+    ['a command for another side', 'follower', wireCommand(8, '010100')],
+    ['a command for another side', 'client', wireCommand(17, '05')],
     ['numbers do not ascend', 'broker', wireCommand(8, '0101020500')],
     ['too many numbers', 'broker', wireCommand(8, '0101c1843d')],
     ['a command for another side', 'broker', wireCommand(4, '010100')],

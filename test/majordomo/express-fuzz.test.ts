@@ -184,7 +184,8 @@ test('the worker takes any express from its broker', async () => {
         hostile = [];
         const body = [encodeText(`marker ${number}`)];
         const common = { dialect: 'express', envelope: [], body, attempt: 1 } as const;
-        await say(framesOf({ type: 'dispatch', ...common, number }));
+        // After a lie about epochs it takes nothing from this broker, unless that turns out to have none.
+        await say(framesOf(WELCOME), framesOf({ type: 'dispatch', ...common, number }));
       };
       await greet();
     }

@@ -7,6 +7,8 @@ import type {
   BrokerInput,
   ClientInput,
   Command,
+  FollowerInput,
+  ReplicaRecord,
   WorkerInput,
 } from '../../src/majordomo/wire/commands.ts';
 import { encode } from '../../src/majordomo/wire/protocol.ts';
@@ -14,6 +16,7 @@ import type { Side } from './express-wire.ts';
 import { services } from './messages.ts';
 
 const type = <Type extends string>(name: Type): fc.Arbitrary<Type> => fc.constant(name);
+const kind = type;
 const express = fc.constant<'express'>('express');
 const uint = fc.oneof(fc.nat(300), fc.maxSafeNat());
 const positive = fc.oneof(
@@ -55,6 +58,7 @@ const requestFields = {
 
 const flag = fc.constant(true);
 const beginning = { session, heartbeatInterval: positive, heartbeatLiveness: positive };
+const begun = ['session', 'heartbeatInterval', 'heartbeatLiveness'] as const;
 
 const common = [
   fc.record({ type: type('heartbeat'), dialect: express, beat: uint, echo: uint, held }),
@@ -63,14 +67,28 @@ const common = [
 ] as const;
 const cancel = fc.record({ type: type('cancel'), dialect: express, number: uint });
 const credit = fc.record({ type: type('credit'), dialect: express, number: uint, bytes: uint });
-const welcome = fc.record({
-  type: type('welcome'),
+const welcome = fc.record(
+  {
+    type: type('welcome'),
+    dialect: express,
+    resumed: fc.boolean(),
+    heartbeatInterval: positive,
+    heartbeatLiveness: positive,
+    epoch: uint,
+    standby: flag,
+  },
+  { requiredKeys: ['type', 'dialect', 'resumed', 'heartbeatInterval', 'heartbeatLiveness'] },
+);
+const standing = fc.record({
+  type: type('standing'),
   dialect: express,
-  resumed: fc.boolean(),
-  heartbeatInterval: positive,
-  heartbeatLiveness: positive,
+  active: fc.boolean(),
+  epoch: uint,
+  endpoint: fc.oneof(fc.constant(''), names),
 });
 const outcome = { body: fc.oneof(expressBodies, fc.constant<Frames>([])), final: fc.boolean() };
+const answer = { body: outcome.body, failure: failures };
+const keys = fc.array(names, { maxLength: 20 });
 const endings = { requiredKeys: ['type', 'dialect', 'body', 'final', 'number'] } as const;
 
 /** Any express command that may be said to a broker. */
@@ -78,18 +96,40 @@ const toBroker: fc.Arbitrary<BrokerInput> = fc.oneof(
   ...common,
   cancel,
   credit,
-  fc.record({ type: type('hello'), dialect: express, ...beginning }),
-  fc.record({
-    type: type('ready'),
-    dialect: express,
-    service: names,
-    credit: uint,
-    held,
-    ...beginning,
-  }),
+  fc.record(
+    { type: type('hello'), dialect: express, epoch: uint, ...beginning },
+    { requiredKeys: ['type', 'dialect', ...begun] },
+  ),
+  fc.record(
+    {
+      type: type('ready'),
+      dialect: express,
+      service: names,
+      credit: uint,
+      held,
+      epoch: uint,
+      worker: session,
+      ...beginning,
+    },
+    { requiredKeys: ['type', 'dialect', 'service', 'credit', 'held', ...begun] },
+  ),
   fc.record({ type: type('capacity'), dialect: express, credit: uint }),
   fc.record({ type: type('handBack'), dialect: express, number: uint }),
   fc.record({ type: type('beacon'), dialect: express, session, stuck: uint }),
+  fc.record({ type: type('seen'), dialect: express, epoch: uint }),
+  fc.record({
+    type: type('report'),
+    dialect: express,
+    epoch: uint,
+    running: keys,
+    finished: keys,
+  }),
+  fc.record(
+    { type: type('finished'), dialect: express, key: names, ...answer },
+    { requiredKeys: ['type', 'dialect', 'key', 'body'] },
+  ),
+  fc.record({ type: type('follow'), dialect: express, session, epoch: uint }),
+  fc.record({ type: type('recorded'), dialect: express, session, number: uint }),
   fc.record(
     {
       type: type('request'),
@@ -124,6 +164,7 @@ const toWorker: fc.Arbitrary<WorkerInput> = fc.oneof(
   cancel,
   credit,
   welcome,
+  standing,
   fc.record(
     {
       type: type('dispatch'),
@@ -142,6 +183,7 @@ const toWorker: fc.Arbitrary<WorkerInput> = fc.oneof(
 const toClient: fc.Arbitrary<ClientInput> = fc.oneof(
   ...common,
   welcome,
+  standing,
   fc.record(
     {
       type: type('reply'),
@@ -156,10 +198,29 @@ const toClient: fc.Arbitrary<ClientInput> = fc.oneof(
   ),
 );
 
+const records: fc.Arbitrary<ReplicaRecord> = fc.oneof(
+  fc.record(
+    { kind: kind('reply'), service: names, key: names, ttl: uint, ...answer },
+    { requiredKeys: ['kind', 'service', 'key', 'ttl', 'body'] },
+  ),
+  fc.record({ kind: kind('worker'), service: names, worker: session }),
+  fc.record({ kind: kind('workerGone'), worker: session }),
+  fc.record({ kind: kind('complete'), epoch: uint }),
+  fc.record({ kind: kind('beat') }),
+);
+
+/** Any express command that may be said to a passive broker by the active one. */
+const toFollower: fc.Arbitrary<FollowerInput> = fc.oneof(
+  fc.record({ type: type('announce'), dialect: express, bytes: uint }),
+  fc.record({ type: type('disconnect'), dialect: express }),
+  fc.record({ type: type('record'), dialect: express, session, number: uint, record: records }),
+);
+
 export const COMMANDS: Record<Side, fc.Arbitrary<Command>> = {
   broker: toBroker,
   worker: toWorker,
   client: toClient,
+  follower: toFollower,
 };
 
 /** The commands packed, as a driver does it that queues one after the other. */

@@ -5,6 +5,7 @@ import type {
   BrokerOutput,
   DispatchCommand,
   ReadyCommand,
+  ReplicaRecord,
   RequestCommand,
   ResultCommand,
 } from '../../src/majordomo/wire/commands.ts';
@@ -173,5 +174,30 @@ function shown(to: Address, command: BrokerOutput): string[] {
       return [`${to} announce ${command.bytes}`];
     case 'disconnect':
       return [`${to} disconnect`];
+    case 'standing':
+      return [
+        `${to} ${command.active ? 'active' : 'passive'} ${command.epoch} ${command.endpoint}`,
+      ];
+    case 'record':
+      return [`${to} record ${command.number} ${shownRecord(command.record)}`];
+    case 'follow':
+      return [`${to} follow ${command.epoch}`];
+    case 'recorded':
+      return [`${to} recorded ${command.number}`];
+  }
+}
+
+function shownRecord(record: ReplicaRecord): string {
+  switch (record.kind) {
+    case 'reply':
+      return `${record.key} = ${record.failure?.code ?? textOf(record.body)}`;
+    case 'worker':
+      return `worker ${record.worker}`;
+    case 'workerGone':
+      return `gone ${record.worker}`;
+    case 'complete':
+      return `complete ${record.epoch}`;
+    case 'beat':
+      return 'beat';
   }
 }

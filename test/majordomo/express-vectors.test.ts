@@ -69,17 +69,30 @@ describe('docs/express.md', () => {
     expect(Object.fromEntries(listed)).toEqual(format.FIELDS);
   });
 
+  test('lists every kind of record', () => {
+    const rows = [...page.matchAll(/^\| +(\d+) +\| ([A-Z ]+?) +\|/gm)];
+    const listed = rows.map(([, kind, name]) => [inCode(name!), Number(kind)]);
+    expect(Object.fromEntries(listed)).toEqual(format.RECORDS);
+  });
+
   test('lists every bound', () => {
     const { HEADER_LIMIT, COMMAND_LIMIT, FRAME_LIMIT, INLINE_LIMIT } = format;
-    const { HELD_LIMIT, HEADERS_LIMIT, KEY_LIMIT, FAILURE_LIMIT } = format;
+    const { HELD_LIMIT, HEADERS_LIMIT, KEY_LIMIT, FAILURE_LIMIT, KEYS_SIZE } = format;
     const bounds = [HEADER_LIMIT, COMMAND_LIMIT, FRAME_LIMIT, INLINE_LIMIT, LARGE_FRAME];
-    for (const bound of [...bounds, HELD_LIMIT, HEADERS_LIMIT, KEY_LIMIT, FAILURE_LIMIT]) {
+    for (const bound of [
+      ...bounds,
+      HELD_LIMIT,
+      HEADERS_LIMIT,
+      KEY_LIMIT,
+      FAILURE_LIMIT,
+      KEYS_SIZE,
+    ]) {
       expect(page).toContain(bound.toLocaleString('en'));
     }
   });
 
   test('lists every reason', () => {
-    const sources = ['codec', 'inputs', 'reader'].map((name) =>
+    const sources = ['codec', 'inputs', 'pair', 'reader'].map((name) =>
       readFileSync(`src/majordomo/wire/express-${name}.ts`, 'utf8'),
     );
     const reasons = [

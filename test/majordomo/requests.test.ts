@@ -65,6 +65,20 @@ describe('a request', () => {
     expect(request.attempts).toBe(0);
   });
 
+  test('that somebody else has done leaves its queue, and no other place', () => {
+    const book = new RequestBook(BOUNDS);
+    const first = accept(book, 0, 'client', ask())!;
+    const second = accept(book, 0, 'client', ask())!;
+    for (let twice = 0; twice < 2; twice++) book.holdBack(first);
+    expect(first).toMatchObject({ state: 'inFlight', attempts: 0 });
+    expect(book.state).toMatchObject({ queued: 1, queuedBytes: second.bytes, inFlight: 1 });
+    expect(book.takeNext('echo')).toBe(second);
+    expect(book.hasQueued('echo')).toBe(false);
+    book.end(first, 'replied');
+    book.holdBack(first);
+    expect(book.state).toMatchObject({ queued: 0, inFlight: 1 });
+  });
+
   test('that has ended does not come back', () => {
     const book = new RequestBook(BOUNDS);
     const request = accept(book, 0, 'client', ask())!;
@@ -188,7 +202,7 @@ describe('the queue', () => {
 
 test('requests are conserved, whatever happens to them', () => {
   const operation = fc.record({
-    what: fc.constantFrom('accept', 'accept', 'take', 'requeue', 'end', 'expire'),
+    what: fc.constantFrom('accept', 'accept', 'take', 'requeue', 'hold', 'end', 'expire'),
     which: fc.nat(9),
   });
   fc.assert(
@@ -208,6 +222,7 @@ test('requests are conserved, whatever happens to them', () => {
           if (expired !== undefined) book.end(expired, 'expired');
         } else if (request !== undefined) {
           if (what === 'requeue') book.requeue(request, which % 2 === 0);
+          else if (what === 'hold') book.holdBack(request);
           else book.end(request, ENDS[which % 4]!);
         }
         const inState = (state: PendingRequest['state']) =>

@@ -14,6 +14,7 @@ const READY: NewSession = {
   dialect: 'mdp0.2',
   service: 'echo',
   id: undefined,
+  worker: undefined,
   credit: 1,
   settings: SETTINGS,
 };

@@ -1,6 +1,11 @@
 /** Majordomo's machines, each driven by hand. */
 import type { Address, Frames } from '../../src/core/machine.ts';
-import { BrokerMachine, type BrokerSettings } from '../../src/majordomo/broker/broker-machine.ts';
+import {
+  BrokerMachine,
+  type BrokerCall,
+  type BrokerPort,
+  type BrokerSettings,
+} from '../../src/majordomo/broker/broker-machine.ts';
 import type { BrokerEvent } from '../../src/majordomo/broker/broker-events.ts';
 import {
   ClientMachine,
@@ -34,10 +39,10 @@ export { body, textOf };
 const REPLY_BUFFER = 1000;
 
 export class BrokerStory extends Actor<
-  'peers',
+  BrokerPort,
   BrokerInput,
   BrokerOutput,
-  { type: 'drain' | 'stop' },
+  BrokerCall,
   BrokerEvent
 > {
   declare readonly machine: BrokerMachine;

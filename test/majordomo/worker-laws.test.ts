@@ -6,6 +6,7 @@ import type { Frames, Outbox } from '../../src/core/machine.ts';
 import type { WorkerInput, WorkerOutput } from '../../src/majordomo/wire/commands.ts';
 import type { WorkerProtocol } from '../../src/majordomo/options.ts';
 import { encode, workerCodec } from '../../src/majordomo/wire/protocol.ts';
+import { REMEMBERED_BYTES } from '../../src/majordomo/worker/outcomes.ts';
 import {
   WorkerMachine,
   type HandlerToken,
@@ -40,10 +41,20 @@ function optional(values: fc.Arbitrary<number>): fc.Arbitrary<number | undefined
   return fc.option(values, { nil: undefined });
 }
 
-/** What a broker of express says to a worker; the body of a dispatch is its number. */
-function expressMessages(): fc.Arbitrary<Frames> {
+/** What is sent to a worker by its brokers: alone, or in a pair. */
+type Company = 'alone' | 'pair';
+
+/** Some ascend, and one cannot be. */
+const EPOCHS = [1, 1, 2, 3, 2 ** 50] as const;
+
+/**
+ * What a broker of express says to a worker; the body of a dispatch is its number.
+ * @param first the least number of a dispatch
+ */
+function expressMessages(company: Company, first = 1): fc.Arbitrary<Frames> {
   const dialect = kind('express');
-  const number = fc.integer({ min: 1, max: 6 });
+  const number = fc.integer({ min: first, max: first + 5 });
+  const inPair = company === 'pair' ? 1 : 0;
   const dispatch = number.chain((given) =>
     fc.record({
       type: kind('dispatch'),
@@ -52,28 +63,39 @@ function expressMessages(): fc.Arbitrary<Frames> {
       body: fc.constant([Uint8Array.of(given)]),
       number: fc.constant(given),
       attempt: fc.integer({ min: 1, max: 3 }),
+      key: fc.constantFrom(undefined, `key ${given}`),
       timeLeft: optional(fc.integer({ min: 1, max: 100 })),
       window: optional(fc.nat(500)),
     }),
   );
-  const welcome = fc.record({
+  const welcome = {
     type: kind('welcome'),
     dialect,
     resumed: fc.boolean(),
     heartbeatInterval: fc.constantFrom(10, 30),
     heartbeatLiveness: fc.constant(3),
-  });
+  };
+  const epoch = fc.constantFrom(...EPOCHS);
+  const standing = {
+    type: kind('standing'),
+    dialect,
+    active: fc.boolean(),
+    epoch,
+    endpoint: kind(''),
+  };
   const heartbeat = fc.record({
     type: kind('heartbeat'),
     dialect,
     beat: fc.nat(4),
     echo: fc.nat(4),
-    held: fc.subarray([1, 2, 3, 4, 5, 6]),
+    held: fc.subarray([0, 1, 2, 3, 4, 5].map((step) => first + step)),
   });
   const bytes = fc.nat(5000);
   const command: fc.Arbitrary<WorkerInput> = fc.oneof(
     { weight: 8, arbitrary: dispatch },
-    { weight: 4, arbitrary: welcome },
+    { weight: 4 - 3 * inPair, arbitrary: fc.record(welcome) },
+    { weight: 4 * inPair, arbitrary: fc.record({ ...welcome, epoch, standby: fc.boolean() }) },
+    { weight: 4 * inPair, arbitrary: fc.record(standing) },
     { weight: 3, arbitrary: heartbeat },
     { weight: 2, arbitrary: fc.record({ type: kind('cancel'), dialect, number }) },
     { weight: 2, arbitrary: fc.record({ type: kind('credit'), dialect, number, bytes }) },
@@ -103,16 +125,25 @@ const PORTS: Readonly<Record<WorkerProtocol, readonly WorkerPort[]>> = {
   auto: ['stock-0', 'stock-0', 'express', 'probe'],
 };
 
-function inputs(protocol: WorkerProtocol): fc.Arbitrary<LawInput<WorkerPort, WorkerCall>> {
+function inputs(
+  protocol: WorkerProtocol,
+  company: Company,
+): fc.Arbitrary<LawInput<WorkerPort, WorkerCall>> {
   const isStock = protocol === 'mdp0.1' || protocol === 'mdp0.2';
-  const port = fc.constantFrom(...PORTS[protocol]);
+  const isPair = company === 'pair';
+  const others = isPair ? (['express-1', 'express-2'] as const) : [];
+  const port = fc.constantFrom(...PORTS[protocol], ...others);
   const from = kind('');
   const stock = messages({ dialect: isStock ? fc.constant(protocol) : dialects });
   const message = (on: fc.Arbitrary<WorkerPort>, frames: fc.Arbitrary<Frames>) =>
     fc.record({ kind: kind('message'), port: on, from, frames });
   return fc.oneof(
     { weight: 8, arbitrary: message(port, stock) },
-    { weight: isStock ? 0 : 16, arbitrary: message(kind('express'), expressMessages()) },
+    { weight: isStock ? 0 : 16, arbitrary: message(kind('express'), expressMessages(company)) },
+    {
+      weight: isPair ? 16 : 0,
+      arbitrary: message(kind('express-1'), expressMessages(company, 11)),
+    },
     { weight: protocol === 'auto' ? 4 : 0, arbitrary: message(kind('probe'), probeAnswers()) },
     { weight: 8, arbitrary: fc.record({ kind: kind('call'), call: calls() }) },
     { weight: 3, arbitrary: fc.record({ kind: kind('peerGone'), port, from }) },
@@ -132,6 +163,11 @@ type Subject = LawSubject<
 const CONNECT: LawInput<WorkerPort, WorkerCall> = {
   kind: 'call',
   call: { type: 'connect', endpoints: ['one'] },
+};
+
+const CONNECT_BOTH: LawInput<WorkerPort, WorkerCall> = {
+  kind: 'call',
+  call: { type: 'connect', endpoints: ['one', 'two'] },
 };
 
 /** Each request that a handler got ends with its result, or with its loss. */
@@ -160,6 +196,8 @@ function ledger(): { clear: () => void; accounts: Subject['ledger'] } {
         const { event } = effect;
         if (event.type === 'requestLost') lost.add(event.token);
         if (event.type === 'requestLost') return event.token;
+        // In a pair, under a key: nobody was told before that it was lost.
+        if (event.type === 'replyKept') return event.token;
         // The reply waited for room when its session ended; otherwise the loss was told before.
         if (event.type === 'replyDropped') return lost.has(event.token) ? undefined : event.token;
         return effect.event.type === 'drained' ? 'drain' : undefined;
@@ -176,7 +214,11 @@ function ledger(): { clear: () => void; accounts: Subject['ledger'] } {
   return { clear, accounts };
 }
 
-function workerSubject(protocol: WorkerProtocol, concurrency = 1): Subject {
+function workerSubject(
+  protocol: WorkerProtocol,
+  concurrency = 1,
+  company: Company = 'alone',
+): Subject {
   const { clear, accounts } = ledger();
   return {
     build: (outbox) => {
@@ -195,14 +237,24 @@ function workerSubject(protocol: WorkerProtocol, concurrency = 1): Subject {
       });
     },
     codec: workerCodec,
-    steps: lawSteps(inputs(protocol)).map((steps) => [{ after: 0, input: CONNECT }, ...steps]),
+    steps: lawSteps(inputs(protocol, company)).map((steps) => [
+      { after: 0, input: company === 'pair' ? CONNECT_BOTH : CONNECT },
+      ...steps,
+    ]),
     // All handlers return, and what still has no result then is given up.
     ending: [
       { type: 'drain' },
       ...Array.from({ length: 60 }, (_, token): WorkerCall => ({ type: 'reply', token, body: [] })),
       { type: 'stop' },
     ],
-    bounds: (machine) => [{ name: 'handlers', size: machine.running, limit: concurrency }],
+    bounds: (machine) => [
+      { name: 'handlers', size: machine.handling, limit: concurrency },
+      { name: 'remembered', size: machine.rememberedBytes, limit: REMEMBERED_BYTES },
+      // With each of two brokers as many replies may wait for the link.
+      company === 'alone'
+        ? { name: 'running', size: machine.running, limit: concurrency }
+        : { name: 'running', size: machine.running, limit: 2 * concurrency },
+    ],
     ledger: accounts,
   };
 }
@@ -216,6 +268,14 @@ describe('the five laws hold for', () => {
     ['auto', 1],
   ] as const)('a worker of %s with concurrency %i', (protocol, concurrency) => {
     expect(checkLaws(workerSubject(protocol, concurrency), RUNS)).toBeUndefined();
+  });
+
+  test.each([
+    ['express', 1],
+    ['express', 2],
+    ['auto', 2],
+  ] as const)('a worker of %s with concurrency %i, of a pair', (protocol, concurrency) => {
+    expect(checkLaws(workerSubject(protocol, concurrency, 'pair'), RUNS)).toBeUndefined();
   });
 });
 
@@ -236,8 +296,14 @@ test('the plans reach what matters', () => {
       outbox.emit(event);
     },
   });
-  for (const subject of [workerSubject('auto'), workerSubject('express')]) {
-    checkLaws({ ...subject, build: (outbox) => subject.build(counting(outbox)) }, RUNS);
+  const subjects = [
+    [workerSubject('auto'), RUNS.numRuns],
+    [workerSubject('mdp0.2'), 30],
+    [workerSubject('express', 2, 'pair'), 150],
+  ] as const;
+  for (const [subject, numRuns] of subjects) {
+    const build: Subject['build'] = (outbox) => subject.build(counting(outbox));
+    checkLaws({ ...subject, build }, { ...RUNS, numRuns });
   }
   expect([...types].toSorted()).toEqual([
     'brokerLost',
@@ -245,15 +311,20 @@ test('the plans reach what matters', () => {
     'drained',
     'express capacity',
     'express disconnect',
+    'express finished',
     'express handBack',
     'express heartbeat',
     'express ready',
+    'express report',
     'express result',
+    'express seen',
+    'failedOver',
     'malformed',
     'mdp0.1 disconnect',
     'mdp0.1 heartbeat',
     'mdp0.1 ready',
     'mdp0.1 request',
+    'mdp0.1 result',
     'mdp0.2 disconnect',
     'mdp0.2 heartbeat',
     'mdp0.2 ready',
@@ -261,11 +332,13 @@ test('the plans reach what matters', () => {
     'ready',
     'reattached',
     'replyDropped',
+    'replyKept',
     'request',
     'requestCancelled',
     'requestLost',
     'sessionClosed',
     'sessionOpened',
+    'standby',
     'written',
   ]);
 });

@@ -69,7 +69,7 @@ const plans: fc.Arbitrary<Plan> = fc.record({
   ),
 });
 
-/** A broker and workers that talk at random; every message carries its socket and a running number. */
+/** A broker and workers that talk at random, and news for all of them; every message carries its socket and a running number. */
 class Chatter {
   readonly world: SimWorld;
   readonly network: SimNetwork;
@@ -118,7 +118,21 @@ class Chatter {
     const process = this.world.start(name, { lateness });
     this.#processes.set(name, process);
     this.#open(name, process);
+    this.#openNews(name, process);
     this.#talk(name, process);
+  }
+
+  #openNews(name: string, process: SimProcess): void {
+    const opened = ++this.#opened;
+    const socket = this.network.transport(process).open(name === 'broker' ? 'pub' : 'sub', {
+      onMessage: (from, frames) => this.#read(opened, from, decodeText(frames[0]!)),
+      onPeerGone: () => {
+        throw new Error('nobody is told of connections where there is news');
+      },
+    });
+    if (name !== 'broker') return socket.connect('ipc://news');
+    socket.bind('ipc://news', () => undefined);
+    this.#sockets.set('news', socket);
   }
 
   #open(name: string, process: SimProcess, routingId?: string): void {
@@ -165,6 +179,9 @@ class Chatter {
     const padding = 'x'.repeat(this.world.random() * 20);
     const text = `${name}:${++this.#sent}:${padding}`;
     this.#sockets.get(name)!.send(to, [encodeText(text)], () => undefined);
+    if (name !== 'broker' || this.world.random() < 0.5) return;
+    const news = encodeText(`news:${++this.#sent}`);
+    this.#sockets.get('news')!.send('', [news], () => undefined);
   }
 
   #inject({ kind, worker, atBroker, size }: Fault): void {

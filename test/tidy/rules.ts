@@ -29,6 +29,12 @@ const SHELLS = new Set(
     'titanic/titanic',
     'titanic/titanic-admin',
     'titanic/titanic-client',
+    'failover/index',
+    'failover/binary-star',
+    'failover/witness-server',
+    'failover/epoch-file',
+    'failover/etcd-election',
+    'failover/etcd-client',
   ].map((name) => `src/${name}.ts`),
 );
 
@@ -39,6 +45,7 @@ const ROOMS: Readonly<Record<string, readonly RegExp[]>> = {
   majordomo: [/^src\/core\//, /^src\/transport\//],
   pirate: [/^src\/core\//, /^src\/transport\//],
   freelance: [/^src\/core\//, /^src\/transport\//],
+  failover: [/^src\/core\//, /^src\/transport\//],
   storage: [/^src\/core\//],
   titanic: [
     /^src\/core\//,
@@ -48,15 +55,19 @@ const ROOMS: Readonly<Record<string, readonly RegExp[]>> = {
   ],
   testing: [
     /^src\/core\//,
-    /^src\/(majordomo|pirate|freelance|titanic)\//,
+    /^src\/(majordomo|pirate|freelance|titanic|failover)\//,
     /^src\/storage\/(engine|options|record|storage)\.ts$/,
     /^src\/transport\/(driver|transport)\.ts$/,
   ],
-  cli: [/^src\/core\//, /^src\/(majordomo|pirate|freelance|storage|titanic)\//, /^src\/testing\//],
+  cli: [
+    /^src\/core\//,
+    /^src\/(majordomo|pirate|freelance|storage|titanic|failover)\//,
+    /^src\/testing\//,
+  ],
 };
 
 /** Rooms without packages and without node's own modules. */
-const PATTERNS = new Set(['majordomo', 'pirate', 'freelance', 'titanic']);
+const PATTERNS = new Set(['majordomo', 'pirate', 'freelance', 'titanic', 'failover']);
 const WITHOUT_PACKAGES = new Set(['core', ...PATTERNS]);
 
 /** A method may be called `await`; as a keyword it has, once formatted, no parenthesis close to it. */

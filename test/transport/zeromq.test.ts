@@ -347,6 +347,7 @@ describe('options', () => {
     [{ maxMessageSize: 0 }, 'ERR_INVALID_OPTION'],
     [{ maxMessageSize: Number.MAX_SAFE_INTEGER }, 'ERR_INVALID_OPTION'],
     [{ sendHighWaterMark: 1.5 }, 'ERR_INVALID_OPTION'],
+    [{ slowestReconnect: 9 }, 'ERR_INVALID_OPTION'],
     [{ heartbeat: true }, 'ERR_UNKNOWN_OPTION'],
   ])('%j is refused', (options, code) => {
     expect(() => Reflect.apply(zeromqTransport, undefined, [options])).toThrow(

@@ -1,4 +1,5 @@
 /** What a broker tells: past facts, one union for the machine, the emitter and the logs. */
+import type { Epoch } from '../../core/election.ts';
 import type { Address, Frames } from '../../core/machine.ts';
 import type { Dialect } from '../wire/commands.ts';
 
@@ -19,10 +20,18 @@ export type WorkerLossReason =
   /** Another session began where it was. */
   | 'replaced'
   /** The broker is closing. */
-  | 'closing';
+  | 'closing'
+  /** The broker serves no more, and stock MDP has no word for a worker that stands by. */
+  | 'notActive';
 
 /** Why a worker was not registered. */
-export type WorkerRefusal = 'reservedName' | 'workerLimit' | 'closing' | 'otherService';
+export type WorkerRefusal =
+  | 'reservedName'
+  | 'workerLimit'
+  | 'closing'
+  | 'otherService'
+  /** It speaks stock MDP, and the broker stands by. */
+  | 'notActive';
 
 /** Why an express client's session ended. */
 export type ClientGoneReason =
@@ -33,10 +42,23 @@ export type ClientGoneReason =
   /** Another session began where it was. */
   | 'replaced'
   /** The broker is closing. */
-  | 'closing';
+  | 'closing'
+  /** The broker serves no more. */
+  | 'notActive';
+
+/** Why the active broker gave up the passive one that copies what it keeps. */
+export type FollowerLossReason =
+  /** It acknowledged nothing for interval × liveness. */
+  | 'silent'
+  /** Its connection broke and it was not heard again within the grace. */
+  | 'gone'
+  /** It takes in less than there is to copy. */
+  | 'tooSlow'
+  /** It said so. */
+  | 'disconnected';
 
 /** Why a request was not taken in. */
-export type RefusalReason = 'queueFull' | 'closing' | 'noService' | 'expired';
+export type RefusalReason = 'queueFull' | 'closing' | 'noService' | 'expired' | 'notActive';
 
 /** Why a reply reached no one. */
 export type ReplyRefusal =
@@ -92,7 +114,33 @@ export type BrokerEvent =
   | { type: 'workerRefused'; worker: Address; reason: WorkerRefusal }
   | { type: 'unexpectedCommand'; from: Address; command: string }
   | { type: 'malformed'; from: Address; reason: string }
-  | { type: 'drained' };
+  | { type: 'drained' }
+  // with failover
+  /** It serves from now on, under this epoch. */
+  | { type: 'becameActive'; epoch: Epoch }
+  /** It serves no more. */
+  | { type: 'becamePassive'; epoch: Epoch }
+  /**
+   * All workers that may run something under a key have said what, or were waited for long enough:
+   * `adopted` requests go on where they run.
+   */
+  | {
+      type: 'takeoverComplete';
+      epoch: Epoch;
+      waited: number;
+      workers: number;
+      adopted: number;
+    }
+  /** Another worker may have its key in hand: it waits until that is known, or has ended. */
+  | { type: 'requestParked'; service: string; client: Address }
+  /** The passive broker has copied all that this one keeps, and copies what is new. */
+  | { type: 'followerSynchronised'; epoch: Epoch }
+  | { type: 'followerLost'; reason: FollowerLossReason }
+  /** This passive broker has copied all that the active one keeps. */
+  | { type: 'synchronised'; epoch: Epoch; replies: number; workers: number }
+  /** For who decides: the epoch of the state that this broker has, and that it asks to serve alone. */
+  | { type: 'holds'; epoch: Epoch }
+  | { type: 'alone'; alone: boolean };
 
 /** All events, for counting. */
 export const BROKER_EVENT_TYPES = [
@@ -117,6 +165,15 @@ export const BROKER_EVENT_TYPES = [
   'unexpectedCommand',
   'malformed',
   'drained',
+  'becameActive',
+  'becamePassive',
+  'takeoverComplete',
+  'requestParked',
+  'followerSynchronised',
+  'followerLost',
+  'synchronised',
+  'holds',
+  'alone',
 ] as const satisfies readonly BrokerEvent['type'][];
 
 export type EventCounts = Record<BrokerEvent['type'], number>;
@@ -134,6 +191,21 @@ export interface ServiceStatus {
   readonly credit: number;
   /** Requests that wait for a worker. */
   readonly queued: number;
+}
+
+/** How a broker stands that is one of several. */
+export interface FailoverStatus {
+  readonly standing: 'active' | 'passive';
+  /** Of an active one its own; of a passive one the highest that it knows. */
+  readonly epoch: Epoch;
+  /** Where the active one is believed to be; '' if it is this one, or nobody knows. */
+  readonly active: string;
+  /** Of an active one: who copies what it keeps. Of a passive one: what it has copied itself. */
+  readonly follower: 'none' | 'copying' | 'synchronised';
+  /** Workers whose report is waited for. */
+  readonly awaited: number;
+  /** Replies that are told once the follower has them. */
+  readonly withheld: number;
 }
 
 /** What a broker is doing, and what it has seen since it began. */
@@ -155,6 +227,8 @@ export interface BrokerStatus {
   };
   /** Replies kept under idempotency keys, and their bytes. */
   readonly kept: { readonly replies: number; readonly bytes: number };
+  /** Only with `failover`. */
+  readonly failover?: FailoverStatus | undefined;
   /** Events of each kind: `malformed`, `replyRefused`, `deadLetter` … */
   readonly events: Readonly<Record<BrokerEvent['type'], number>>;
 }

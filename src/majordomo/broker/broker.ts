@@ -1,4 +1,5 @@
 /** The Majordomo broker: one ROUTER for peers of express, MDP 0.1 and 0.2, on any endpoints. */
+import type { Election } from '../../core/election.ts';
 import { ClosedError } from '../../core/errors.ts';
 import { completeOptions } from '../../core/options.ts';
 import { bindPort } from '../../transport/binding.ts';
@@ -30,6 +31,8 @@ export class MajordomoBroker extends EventSource<BrokerEvent> {
   readonly #driver: Driver<BrokerPort, BrokerInput, BrokerOutput, BrokerCall, BrokerEvent>;
   readonly #endpoints: string[] = [];
   readonly #drained = signal();
+  readonly #failover: Election | undefined;
+  readonly #ignoreFailover: (() => void) | undefined;
   #machine!: BrokerMachine;
   #closing: Promise<void> | undefined;
 
@@ -38,7 +41,7 @@ export class MajordomoBroker extends EventSource<BrokerEvent> {
    * @throws InvalidArgumentError naming the option that is unknown or out of range
    */
   constructor(options?: BrokerOptions, environment: Environment = systemEnvironment()) {
-    const { logger, drainTimeout, peerQueueBytes, ...settings } = completeOptions(
+    const { logger, drainTimeout, peerQueueBytes, failover, ...settings } = completeOptions(
       'MajordomoBroker',
       brokerRules,
       options,
@@ -48,8 +51,12 @@ export class MajordomoBroker extends EventSource<BrokerEvent> {
       clientReady: 'info',
       deadLetter: 'warn',
       dispatchLost: 'warn',
+      followerLost: 'warn',
+      followerSynchronised: 'info',
       malformed: 'warn',
       requestRefused: 'warn',
+      synchronised: 'info',
+      takeoverComplete: 'info',
       workerLost: 'info',
       workerReady: 'info',
       workerStalled: 'warn',
@@ -58,14 +65,20 @@ export class MajordomoBroker extends EventSource<BrokerEvent> {
     this.#drainTimeout = drainTimeout;
     this.#driver = new Driver<BrokerPort, BrokerInput, BrokerOutput, BrokerCall, BrokerEvent>({
       machine: (outbox) =>
-        (this.#machine = new BrokerMachine(outbox, { ...settings, random: environment.random })),
+        (this.#machine = new BrokerMachine(outbox, {
+          ...settings,
+          random: environment.random,
+          guard: failover,
+        })),
       codec: brokerCodec,
-      kindOf: () => 'router',
+      kindOf: (port) => (port === 'peers' ? 'router' : 'dealer'),
       transport: environment.transport,
       clock: environment.clock,
       peerQueueBytes,
       onEvent: (event) => this.#handleEvent(event),
     });
+    this.#failover = failover;
+    this.#ignoreFailover = failover && this.#obey(failover);
   }
 
   /** The first endpoint it is bound to, with the real port; undefined before `bind`. */
@@ -90,6 +103,7 @@ export class MajordomoBroker extends EventSource<BrokerEvent> {
     if (this.#closing !== undefined) throw new ClosedError('this broker');
     const bound = await bindPort(this.#driver, 'peers', checked);
     this.#endpoints.push(bound);
+    this.#failover?.stand({ endpoint: this.endpoint });
     return bound;
   }
 
@@ -100,16 +114,20 @@ export class MajordomoBroker extends EventSource<BrokerEvent> {
 
   /**
    * Takes nothing new, fails what is queued with `ERR_BROKER_CLOSING` (our clients then try again),
-   * lets what runs finish within `drainTimeout`, and tells the workers goodbye.
+   * lets what runs finish within `drainTimeout`, and tells the workers goodbye. Whoever decides whether it
+   * serves (`failover`) stays open: close that afterwards, and the other broker takes over.
    */
   close(): Promise<void> {
-    this.#closing ??= drainAndClose(
-      this.#driver,
-      this.#environment.clock,
-      this.#drainTimeout,
-      this.#drained.promise,
-    );
+    this.#closing ??= this.#drainAndClose();
     return this.#closing;
+  }
+
+  async #drainAndClose(): Promise<void> {
+    // Nobody is to be sent here any more.
+    this.#failover?.stand({ endpoint: '' });
+    const { clock } = this.#environment;
+    await drainAndClose(this.#driver, clock, this.#drainTimeout, this.#drained.promise);
+    this.#ignoreFailover?.();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -118,6 +136,32 @@ export class MajordomoBroker extends EventSource<BrokerEvent> {
 
   #handleEvent(event: BrokerEvent): void {
     if (event.type === 'drained') this.#drained.fire();
+    if (event.type === 'holds') this.#failover?.stand({ holds: event.epoch });
+    if (event.type === 'alone') this.#failover?.stand({ alone: event.alone });
     this.announce(event);
+  }
+
+  /** Serves and stands by as whoever decides says, from now on until the returned function is called. */
+  #obey(failover: Election): () => void {
+    const driver = this.#driver;
+    const follow = (): void => {
+      const { highestEpoch: epoch, activeEndpoint: endpoint } = failover;
+      driver.call({ type: 'follow', epoch, endpoint });
+    };
+    failover.stand({ holds: 0 });
+    const unsubscribe = failover.subscribe((event) => {
+      const { type, epoch } = event;
+      if (type === 'becameActive') driver.call({ type: 'activate', epoch });
+      else if (type === 'servesAlone') driver.call({ type: 'servesAlone', epoch });
+      else if (type === 'becamePassive') {
+        driver.call({ type: 'standBy', epoch });
+        follow();
+      } else driver.call({ type: 'follow', epoch, endpoint: event.endpoint });
+    });
+    // It may have been decided before.
+    const epoch = failover.epochAt(this.#environment.clock.now());
+    if (epoch > 0) driver.call({ type: 'activate', epoch });
+    else follow();
+    return unsubscribe;
   }
 }

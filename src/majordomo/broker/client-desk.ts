@@ -14,6 +14,7 @@ import type {
   RequestNumber,
 } from '../wire/commands.ts';
 import { expectLarge } from '../wire/large.ts';
+import type { Pair } from './pair.ts';
 import type { RequestEnds } from './request-ends.ts';
 import type { Voice } from './voice.ts';
 
@@ -26,8 +27,16 @@ export class ClientDesk {
   readonly #ends: RequestEnds;
   readonly #settings: ClientDeskSettings;
   readonly #voice: Voice;
+  readonly #pair: Pair | undefined;
 
-  constructor(clients: ClientTable, ends: RequestEnds, settings: ClientDeskSettings, voice: Voice) {
+  constructor(
+    clients: ClientTable,
+    ends: RequestEnds,
+    settings: ClientDeskSettings,
+    voice: Voice,
+    pair?: Pair,
+  ) {
+    this.#pair = pair;
     this.#clients = clients;
     this.#ends = ends;
     this.#settings = settings;
@@ -52,6 +61,7 @@ export class ClientDesk {
       resumed,
       heartbeatInterval,
       heartbeatLiveness,
+      epoch: this.#pair?.standing.epoch,
     });
   }
 

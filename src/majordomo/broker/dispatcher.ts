@@ -17,6 +17,7 @@ import type {
   ResultCommand,
 } from '../wire/commands.ts';
 import { decodeFailure } from '../../core/error-body.ts';
+import type { Pair } from './pair.ts';
 import { isStreamed, type RequestEnds } from './request-ends.ts';
 import { clientOf, type PendingRequest, type RequestBook } from './requests.ts';
 import { mayWork, type Dispatch, type Session, type SessionTable } from './sessions.ts';
@@ -45,8 +46,11 @@ export class Dispatcher {
   readonly #incarnation: string;
   /** Where the numbers of this life begin, so that an answer to an earlier one fits none of them. */
   readonly #firstNumber: DispatchNumber;
+  readonly #pair: Pair | undefined;
   #dispatches = 0;
   #isClosing = false;
+  /** What has a lower number was given away in an earlier time of service. */
+  #disowned = 0;
 
   constructor(
     requests: RequestBook,
@@ -54,7 +58,9 @@ export class Dispatcher {
     ends: RequestEnds,
     settings: DispatcherSettings,
     voice: Voice,
+    pair?: Pair,
   ) {
+    this.#pair = pair;
     this.#requests = requests;
     this.#sessions = sessions;
     this.#ends = ends;
@@ -74,6 +80,11 @@ export class Dispatcher {
   /** From now on nothing is given to workers, and what they lose fails. */
   close(): void {
     this.#isClosing = true;
+  }
+
+  /** What was given away so far is no business of this broker any more: whoever still has it goes on. */
+  disown(): void {
+    this.#disowned = this.#firstNumber + this.#dispatches;
   }
 
   /** Gives queued requests of a service to its idle workers, as far as both go. */
@@ -153,7 +164,7 @@ export class Dispatcher {
     if (!command.final) this.#settlePart(now, session, dispatch, command, isWhole);
     else {
       session.running.delete(dispatch.number);
-      if (request.state !== 'inFlight') this.#refuse(session, 'requestEnded');
+      if (!isAtWork(request)) this.#refuse(session, 'requestEnded');
       else if (isWhole) this.#conclude(now, request, command);
       else {
         this.#refuse(session, 'incomplete');
@@ -199,7 +210,7 @@ export class Dispatcher {
   /** It may go on for ever. Disconnected, a stock worker stops what it does and comes back. */
   #stopStream(now: Instant, session: Session, { request, number }: Dispatch): void {
     if (session.express === undefined) return this.endSession(now, session, 'requestEnded');
-    if (request.state === 'inFlight') return this.#ends.cancel(now, request);
+    if (isAtWork(request)) return this.#ends.cancel(now, request);
     this.#voice.send(session.address, { type: 'cancel', dialect: 'express', number });
   }
 
@@ -241,12 +252,12 @@ export class Dispatcher {
     for (const { number, request } of Array.from(lost)) {
       running.delete(number);
       this.#voice.emit({ type: 'dispatchLost', worker: address, service });
-      if (request.state === 'inFlight') this.recover(now, request, false);
+      if (isAtWork(request)) this.recover(now, request, false);
     }
     let cancels = 0;
     for (const number of held) {
-      const request = running.get(number)?.request;
-      if (request?.state !== 'inFlight' && cancels++ < CANCEL_LIMIT) {
+      if (number < this.#disowned || isAtWork(running.get(number)?.request)) continue;
+      if (cancels++ < CANCEL_LIMIT) {
         this.#voice.send(address, { type: 'cancel', dialect: 'express', number });
       }
     }
@@ -261,7 +272,7 @@ export class Dispatcher {
     session.hasHandedBack = true;
     this.#sessions.place(session);
     this.#voice.emit({ type: 'requestHandedBack', worker: address, service });
-    if (request?.state === 'inFlight') this.recover(now, request, true);
+    if (isAtWork(request)) this.recover(now, request, true);
     this.serve(now, session);
   }
 
@@ -269,9 +280,11 @@ export class Dispatcher {
   endSession(now: Instant, session: Session, reason: WorkerLossReason): void {
     const { address, service, dialect, line, express } = session;
     const dispatches = [...session.running.values()];
-    const held = dispatches.some(({ request }) => request.state === 'inFlight');
+    const held = dispatches.some(({ request }) => isAtWork(request));
     this.#sessions.remove(session);
     session.running.clear();
+    this.#pair?.followers.left(now, session);
+    this.#pair?.takeover.left(session, reason === 'disconnected');
     this.#voice.emit({ type: 'workerLost', worker: address, service, reason, held });
     // What replaced it is at the same address and must not hear of the end.
     if (reason !== 'disconnected' && reason !== 'gone' && reason !== 'replaced') {
@@ -283,7 +296,7 @@ export class Dispatcher {
       const isOnTheWay =
         express === undefined ? startedAt === now : !express.named.includes(number);
       const unstarted = reason === 'disconnected' && isOnTheWay;
-      if (request.state === 'inFlight') this.recover(now, request, unstarted);
+      if (isAtWork(request)) this.recover(now, request, unstarted);
     }
     for (;;) {
       const request = this.#requests.takeNext(line);
@@ -323,7 +336,12 @@ export class Dispatcher {
   }
 }
 
+/** True if it has neither ended nor been answered. */
+function isAtWork(request: PendingRequest | undefined): request is PendingRequest {
+  return request?.state === 'inFlight' && request.answer === undefined;
+}
+
 /** True if nobody reads the parts of this reply: it has ended, or its client left in mid-stream. */
 function isWithoutReader(request: PendingRequest): boolean {
-  return request.state !== 'inFlight' || (request.orphaned && isStreamed(request));
+  return !isAtWork(request) || (request.orphaned && isStreamed(request));
 }

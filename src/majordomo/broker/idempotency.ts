@@ -23,6 +23,8 @@ export interface IdempotencyBounds {
 export interface StoredReply extends Outcome {
   readonly bytes: number;
   readonly expiresAt: Instant;
+  /** In a pair: the other broker would know it too, or may not serve: see `followers.ts`. */
+  mayBeTold: boolean;
 }
 
 /** What a stored reply costs beside its body. */
@@ -62,23 +64,50 @@ export class KeyBook {
       this.state.open.set(nameOf(request.service, request.key), request);
   }
 
-  /** The request ended; with a worker's answer, or without one. */
-  ended(now: Instant, request: PendingRequest, answer?: Outcome): void {
-    if (request.key === undefined) return;
-    const name = nameOf(request.service, request.key);
-    this.state.open.delete(name);
-    if (answer === undefined || !isLasting(answer.failure)) return;
-    const { body, failure } = answer;
+  /** The request ended; with a worker's answer, which is returned if it is kept, or without one. */
+  ended(now: Instant, request: PendingRequest, answer?: Outcome): StoredReply | undefined {
+    const { service, key } = request;
+    if (key === undefined) return undefined;
+    this.state.open.delete(nameOf(service, key));
+    return answer === undefined ? undefined : this.keep(now, service, key, answer);
+  }
+
+  /**
+   * Keeps what a worker answered; undefined if that is not for ever, or too large.
+   * @param ttl milliseconds for which it is kept
+   */
+  keep(
+    now: Instant,
+    service: string,
+    key: string,
+    { body, failure }: Outcome,
+    ttl = this.#bounds.idempotencyTtl,
+  ): StoredReply | undefined {
+    if (!isLasting(failure)) return undefined;
     const bytes = sizeOf(body) + (failure?.message.length ?? 0) + REPLY_OVERHEAD;
-    if (bytes > this.#bounds.idempotencyBytes) return;
-    const { idempotencyTtl } = this.#bounds;
-    const expiresAt = now + idempotencyTtl;
-    this.state.replies.set(name, { failure, body: keepFrames(body), bytes, expiresAt });
+    if (bytes > this.#bounds.idempotencyBytes) return undefined;
+    const name = nameOf(service, key);
+    this.#forget(name);
+    const expiresAt = now + ttl;
+    const kept = { failure, body: keepFrames(body), bytes, expiresAt, mayBeTold: true };
+    this.state.replies.set(name, kept);
     this.state.bytes += bytes;
     for (const oldest of this.state.replies.keys()) {
       if (this.state.bytes <= this.#bounds.idempotencyBytes) break;
       this.#forget(oldest);
     }
+    return kept;
+  }
+
+  /** All that is kept, oldest first. */
+  *all(): Generator<{ service: string; key: string; reply: StoredReply }> {
+    for (const [name, reply] of this.state.replies) yield { ...partsOf(name), reply };
+  }
+
+  /** Forgets all replies. */
+  clear(): void {
+    this.state.replies.clear();
+    this.state.bytes = 0;
   }
 
   /** Forgets what was kept long enough. */
@@ -96,11 +125,17 @@ export class KeyBook {
 }
 
 /** What the handler itself said. A worker also fails what was cancelled or ran out of time meanwhile. */
-function isLasting(failure: Failure | undefined): boolean {
+export function isLasting(failure: Failure | undefined): boolean {
   return failure === undefined || failure.code === 'ERR_HANDLER_FAILED';
 }
 
 /** The service's length stands in front, so that no two pairs give one name. */
-function nameOf(service: string, key: string): string {
+export function nameOf(service: string, key: string): string {
   return `${service.length}:${service}${key}`;
+}
+
+function partsOf(name: string): { service: string; key: string } {
+  const begin = name.indexOf(':') + 1;
+  const end = begin + Number(name.slice(0, begin - 1));
+  return { service: name.slice(begin, end), key: name.slice(end) };
 }

@@ -10,9 +10,11 @@ import type { Frames, Instant } from '../../core/machine.ts';
 import { isBroadcast, type Broadcast } from './broadcast.ts';
 import type { Client, ClientTable } from './clients.ts';
 import { hasPartials } from '../wire/commands.ts';
+import type { Followers } from './followers.ts';
 import type { KeyBook } from './idempotency.ts';
+import type { Pair } from './pair.ts';
 import { clientOf, type PendingRequest, type RequestBook, type RequestEnd } from './requests.ts';
-import { NO_FRAMES, TOO_LARGE, type Outcome, type Voice } from './voice.ts';
+import { NO_FRAMES, NOT_ACTIVE, TOO_LARGE, type Outcome, type Voice } from './voice.ts';
 
 export class RequestEnds {
   readonly #requests: RequestBook;
@@ -20,6 +22,7 @@ export class RequestEnds {
   readonly #keys: KeyBook;
   readonly #deadLetterService: string;
   readonly #voice: Voice;
+  readonly #pair: Pair | undefined;
 
   constructor(
     requests: RequestBook,
@@ -27,19 +30,48 @@ export class RequestEnds {
     keys: KeyBook,
     deadLetterService: string,
     voice: Voice,
+    pair?: Pair,
   ) {
     this.#requests = requests;
     this.#clients = clients;
     this.#keys = keys;
     this.#deadLetterService = deadLetterService;
     this.#voice = voice;
+    this.#pair = pair;
   }
 
-  /** A worker answered, be it with a failure. */
+  /** A worker answered, be it with a failure. In a pair, what has a key may be told later. */
   reply(now: Instant, request: PendingRequest, outcome: Outcome): void {
+    if (this.#pair !== undefined && this.#isWithheld(now, this.#pair.followers, request, outcome)) {
+      return;
+    }
     this.#leave(request, 'replied');
     this.#requests.replied(now);
-    this.#keys.ended(now, request, outcome);
+    const kept = this.#keys.ended(now, request, outcome);
+    if (kept !== undefined) this.#pair?.followers.record(now, request.service, request.key!, kept);
+    this.#tell(request, outcome);
+  }
+
+  #isWithheld(
+    now: Instant,
+    followers: Followers,
+    request: PendingRequest,
+    outcome: Outcome,
+  ): boolean {
+    const { service, key } = request;
+    if (key === undefined || !followers.mustWait) return false;
+    const kept = this.#keys.keep(now, service, key, outcome);
+    if (kept === undefined) return false;
+    followers.withhold(now, service, key, kept, request);
+    this.#requests.holdBack(request);
+    return true;
+  }
+
+  /** What was withheld is told. */
+  conclude(now: Instant, request: PendingRequest, outcome: Outcome): void {
+    this.#leave(request, 'replied');
+    this.#requests.replied(now);
+    this.#keys.ended(now, request);
     this.#tell(request, outcome);
   }
 
@@ -51,7 +83,7 @@ export class RequestEnds {
     code: RequestErrorCode,
     message: string,
   ): void {
-    this.#stopWork(request);
+    this.stopWork(request);
     this.#leave(request, how);
     this.#keys.ended(now, request);
     const { attempts } = request;
@@ -68,6 +100,8 @@ export class RequestEnds {
         if (dialect === 'express') this.#requests.leave(request, client, number);
       }
     }
+    // In a pair it goes on: the other broker is told how it ends.
+    if (this.#pair !== undefined && request.key !== undefined) request.dispatch = undefined;
     const message = 'the broker closed before a worker replied';
     this.fail(now, request, 'failed', 'ERR_BROKER_CLOSING', message);
   }
@@ -76,10 +110,22 @@ export class RequestEnds {
   cancel(now: Instant, request: PendingRequest): void {
     const { service, broadcast } = request;
     this.#voice.emit({ type: 'requestCancelled', service, client: clientOf(request) });
-    this.#stopWork(request);
+    this.stopWork(request);
     this.#leave(request, 'cancelled');
     this.#keys.ended(now, request);
     broadcast?.copies.delete(request);
+  }
+
+  /** The broker serves no more: the end of their sessions tells those of express, stock clients have none. */
+  drop(now: Instant, request: PendingRequest): void {
+    const waiters = request.waiters.filter(({ dialect }) => dialect !== 'express');
+    this.#leave(request, 'failed');
+    this.#keys.ended(now, request);
+    request.broadcast?.copies.delete(request);
+    const [code, message] = NOT_ACTIVE;
+    for (const waiter of waiters) {
+      this.#voice.reply(waiter, request.service, { body: NO_FRAMES, failure: { code, message } });
+    }
   }
 
   /**
@@ -196,7 +242,8 @@ export class RequestEnds {
     this.#voice.reply(waiter, service, end, true, broadcast.parts);
   }
 
-  #stopWork({ state, dispatch }: PendingRequest): void {
+  /** Whoever has it in hand is told that nobody waits for it. */
+  stopWork({ state, dispatch }: PendingRequest): void {
     if (state !== 'inFlight' || dispatch?.session.express === undefined) return;
     const { session, number } = dispatch;
     this.#voice.send(session.address, { type: 'cancel', dialect: 'express', number });

@@ -13,6 +13,7 @@ import {
 } from '../../core/request-book.ts';
 import type { Broadcast } from './broadcast.ts';
 import type { Client } from './clients.ts';
+import type { StoredReply } from './idempotency.ts';
 import type { Dialect, RequestCommand } from '../wire/commands.ts';
 import type { Dispatch } from './sessions.ts';
 
@@ -32,8 +33,8 @@ export interface PendingRequest extends BookedRequest {
   /** Who waits: several under one idempotency key, nobody for what goes on unattended. */
   readonly waiters: Waiter[];
   readonly service: string;
-  /** Its service's, or that of the one worker it is for. */
-  readonly line: string;
+  /** Its service's, that of the one worker it is for, or where its service's requests are parked. */
+  line: string;
   readonly headers: Uint8Array | undefined;
   readonly key: string | undefined;
   /** Later of all who wait. */
@@ -44,6 +45,8 @@ export interface PendingRequest extends BookedRequest {
   readonly broadcast: Broadcast | undefined;
   /** While it is in flight: in whose hands. */
   dispatch: Dispatch | undefined;
+  /** In a pair: what a worker answered, told once the other broker knows it. It is still in flight. */
+  answer: StoredReply | undefined;
   /** Partial replies that have gone to the client; after the first it may not be done again. */
   partialsSent: number;
   /** Bytes of those, of which its reader has taken some: more than were sent cannot be. */
@@ -101,6 +104,7 @@ export class RequestBook extends BookOfRequests<PendingRequest> {
       broadcast,
       state: starts ? 'inFlight' : 'queued',
       dispatch: undefined,
+      answer: undefined,
       attempts: starts ? 1 : 0,
       partialsSent: 0,
       partialsSentBytes: 0,
@@ -126,6 +130,7 @@ export class RequestBook extends BookOfRequests<PendingRequest> {
   override end(request: PendingRequest, how: RequestEnd): boolean {
     if (!super.end(request, how)) return false;
     request.partials = undefined;
+    request.answer = undefined;
     for (const { client, number } of request.waiters) client.awaited.delete(number);
     return true;
   }

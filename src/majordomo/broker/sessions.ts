@@ -39,6 +39,10 @@ export interface Dispatch extends UnderWay {
 /** What only a session of express has. */
 export interface ExpressSession {
   readonly id: SessionId;
+  /** In a pair: which worker it is, in all of its sessions; undefined for one that knows no pairs. */
+  readonly worker: SessionId | undefined;
+  /** In a pair: it was asked what it runs and has finished, and has not said so yet. */
+  isAsked: boolean;
   readonly beats: Beats;
   /** What it said last that it works on. */
   named: readonly DispatchNumber[];
@@ -71,6 +75,8 @@ export interface Session {
   writable: boolean;
   /** It gave something back: it gets nothing until it has said how it stands. */
   hasHandedBack: boolean;
+  /** In a pair: it gets nothing until the other broker knows of it. */
+  isUnrecorded: boolean;
 }
 
 /** What became due for a session. */
@@ -81,6 +87,7 @@ export interface NewSession {
   readonly dialect: Dialect;
   readonly service: string;
   readonly id: SessionId | undefined;
+  readonly worker: SessionId | undefined;
   readonly credit: number;
   readonly settings: HeartbeatSettings;
 }
@@ -148,7 +155,14 @@ export class SessionTable {
       express:
         ready.id === undefined
           ? undefined
-          : { id: ready.id, beats: startBeats(), named: [], isNew: true },
+          : {
+              id: ready.id,
+              worker: ready.worker,
+              isAsked: false,
+              beats: startBeats(),
+              named: [],
+              isNew: true,
+            },
       settings,
       heartbeat: startHeartbeat(now, settings),
       credit,
@@ -157,6 +171,7 @@ export class SessionTable {
       goneAt: Infinity,
       writable: true,
       hasHandedBack: false,
+      isUnrecorded: false,
     };
     this.state.sessions.set(address, session);
     if (ready.id !== undefined) this.state.express.set(ready.id, session);
@@ -279,6 +294,7 @@ export function mayWork(session: Session): boolean {
     session.running.size < session.credit &&
     session.writable &&
     !session.hasHandedBack &&
+    !session.isUnrecorded &&
     session.condition === 'healthy' &&
     session.goneAt === Infinity
   );

@@ -3,17 +3,18 @@
  *
  * One place for what express and stock MDP say differently: a failure, and a large body.
  */
-import type { Failure } from '../../core/errors.ts';
+import type { Failure, RequestErrorCode } from '../../core/errors.ts';
 import { EMPTY_FRAME } from '../../core/frames.ts';
 import type { Address, Frames, Outbox } from '../../core/machine.ts';
 import { BROKER_EVENT_TYPES, type BrokerEvent, type EventCounts } from './broker-events.ts';
-import type { BrokerOutput } from '../wire/commands.ts';
+import type { BrokerOutput, FollowerOutput } from '../wire/commands.ts';
+import { bodyOf } from '../wire/express-codec.ts';
 import { encodeFailure } from '../../core/error-body.ts';
 import { announcedBytes } from '../wire/large.ts';
 import type { Waiter } from './requests.ts';
 
-/** The broker has one socket, bound to any number of endpoints. */
-export type BrokerPort = 'peers';
+/** One socket for all peers, bound to any number of endpoints; of a passive broker one to the active. */
+export type BrokerPort = 'peers' | 'active';
 
 /** A reply or a part of one, or why there is none. */
 export interface Outcome {
@@ -24,6 +25,12 @@ export interface Outcome {
 export const NO_FRAMES: Frames = [];
 
 const NOTHING: Frames = [EMPTY_FRAME];
+
+/** What those are told who are not served here. */
+export const NOT_ACTIVE: readonly [RequestErrorCode, string] = [
+  'ERR_NOT_ACTIVE',
+  'the broker stands by while another serves: ask that one, or try again later',
+];
 
 /** Instead of a reply for which the client's queue has no room. */
 export const TOO_LARGE: Outcome = {
@@ -46,8 +53,9 @@ export class Voice {
 
   /** False: the peer's queue is full, and nothing was sent. */
   send(to: Address, command: BrokerOutput): boolean {
-    if (command.dialect === 'express' && 'body' in command) {
-      const bytes = announcedBytes(command.body);
+    const body = command.dialect === 'express' ? bodyOf(command) : undefined;
+    if (body !== undefined) {
+      const bytes = announcedBytes(body);
       if (bytes !== undefined) {
         this.#outbox.send('peers', to, { type: 'announce', dialect: 'express', bytes });
       }
@@ -92,6 +100,20 @@ export class Voice {
       sequence,
       failure,
     });
+  }
+
+  // The passive broker to the active one
+
+  openActive(endpoint: string): void {
+    this.#outbox.open('active', endpoint);
+  }
+
+  closeActive(): void {
+    this.#outbox.close('active');
+  }
+
+  sayToActive(command: FollowerOutput): void {
+    this.#outbox.send('active', '', command);
   }
 
   emit(event: BrokerEvent): void {

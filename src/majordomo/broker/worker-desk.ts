@@ -15,6 +15,7 @@ import type {
 import type { Dispatcher } from './dispatcher.ts';
 import { expectLarge } from '../wire/large.ts';
 import { isReserved } from '../wire/mmi.ts';
+import type { Pair } from './pair.ts';
 import type { Session, SessionTable } from './sessions.ts';
 import type { Voice } from './voice.ts';
 
@@ -31,13 +32,16 @@ export class WorkerDesk {
   readonly #dispatcher: Dispatcher;
   readonly #settings: WorkerDeskSettings;
   readonly #voice: Voice;
+  readonly #pair: Pair | undefined;
 
   constructor(
     sessions: SessionTable,
     dispatcher: Dispatcher,
     settings: WorkerDeskSettings,
     voice: Voice,
+    pair?: Pair,
   ) {
+    this.#pair = pair;
     this.#sessions = sessions;
     this.#dispatcher = dispatcher;
     this.#settings = settings;
@@ -61,9 +65,11 @@ export class WorkerDesk {
         ? 'closing'
         : this.#sessions.size >= this.#settings.workerLimit
           ? 'workerLimit'
-          : known === undefined
-            ? undefined
-            : 'otherService';
+          : known !== undefined
+            ? 'otherService'
+            : command.worker === undefined && this.#pair?.standing.isActive === false
+              ? 'notActive'
+              : undefined;
     if (refusal !== undefined) {
       this.#voice.emit({ type: 'workerRefused', worker: from, reason: refusal });
       this.#voice.send(from, { type: 'disconnect', dialect });
@@ -75,7 +81,10 @@ export class WorkerDesk {
       heartbeatLiveness: command.heartbeatLiveness ?? heartbeatLiveness,
     });
     const credit = Math.min(command.credit ?? 1, CREDIT_LIMIT);
-    const session = this.#sessions.register(now, from, { dialect, service, id, credit, settings });
+    const { worker } = command;
+    const ready = { dialect, service, id, worker, credit, settings };
+    const session = this.#sessions.register(now, from, ready);
+    this.#pair?.followers.joined(now, session);
     this.#voice.emit({ type: 'workerReady', worker: from, service, dialect });
     // Neither RFC acknowledges READY; the first heartbeat at once tells a stock worker that it is known.
     if (id === undefined) this.#voice.send(from, { type: 'heartbeat', dialect });
@@ -95,13 +104,27 @@ export class WorkerDesk {
 
   #welcome(session: Session, resumed: boolean): void {
     const { heartbeatInterval, heartbeatLiveness } = session.settings;
+    const { standing, takeover } = this.#pair ?? {};
     this.#voice.send(session.address, {
       type: 'welcome',
       dialect: 'express',
       resumed,
       heartbeatInterval,
       heartbeatLiveness,
+      epoch: standing?.epoch,
+      standby: standing?.isActive === false,
     });
+    if (takeover?.asks(session) === true) this.#ask(session);
+  }
+
+  /** What does it run, and what has it finished, under keys? */
+  #ask({ address }: Session): void {
+    if (this.#pair !== undefined) this.#voice.send(address, this.#pair.standing.told);
+  }
+
+  /** The session of a worker that says something of a pair, heard of now. */
+  senderOf(now: Instant, from: Address, command: string): Session | undefined {
+    return this.#sessionOf(now, from, 'express', command);
   }
 
   handleResult(now: Instant, from: Address, command: ResultCommand): void {
@@ -229,5 +252,12 @@ export class WorkerDesk {
       ...nextBeat(express.beats),
       held,
     });
+    if (express.isAsked || this.#isAskedAgain(session, express.beats.sent)) this.#ask(session);
+  }
+
+  /** Once in each expiry: what it told of the end of something may have been lost. */
+  #isAskedAgain(session: Session, beats: number): boolean {
+    if (this.#pair?.takeover.waitsFor(session) !== true) return false;
+    return beats % session.settings.heartbeatLiveness === 0;
   }
 }

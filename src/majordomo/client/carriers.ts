@@ -4,7 +4,11 @@
  *
  * Until it is known what the broker speaks, nothing is carried. A late answer moves new requests to
  * express, and the lanes end with what they carry.
+ *
+ * Two brokers may be a pair. Then its session is with the active one, and a lost session is followed by
+ * one at the other endpoint without a question: what a broker of a pair speaks is known.
  */
+import type { Epoch } from '../../core/election.ts';
 import type { Instant, Outbox } from '../../core/machine.ts';
 import { tryTime, type Carrier } from '../../core/request-lives.ts';
 import type {
@@ -13,10 +17,17 @@ import type {
   ClientRequest,
   ClientSettings,
 } from './client-request.ts';
-import type { ClientInput, ClientOutput, ReplyCommand } from '../wire/commands.ts';
+import type {
+  ClientInput,
+  ClientOutput,
+  ReplyCommand,
+  StandingCommand,
+  WelcomeCommand,
+} from '../wire/commands.ts';
+import { SeenEpochs } from '../epochs.ts';
 import { ExpressLink, type ExpressPort } from './express-link.ts';
 import { LanePool, type Lane, type LanePort } from '../../core/lanes.ts';
-import { Negotiation, type ProbePort } from '../negotiation.ts';
+import { Negotiation, PATIENCE, type ProbePort } from '../negotiation.ts';
 
 export type ClientPort = ProbePort | ExpressPort | LanePort;
 
@@ -37,6 +48,14 @@ export class Carriers implements Carrier<ClientRequest> {
   readonly #negotiation: Negotiation;
   readonly #link: ExpressLink;
   readonly #lanes: LanePool<ClientRequest>;
+  readonly #epochs = new SeenEpochs();
+  readonly #state = {
+    /** The last epoch that it was served under; 0: none. */
+    servedUnder: 0 as Epoch,
+    /** When a broker of a pair was last known to be there. */
+    pairSeenAt: -Infinity,
+    activeElsewhere: undefined as string | undefined,
+  };
 
   constructor(
     outbox: Outbox<ClientPort, ClientOutput, ClientEvent>,
@@ -47,13 +66,14 @@ export class Carriers implements Carrier<ClientRequest> {
     this.#settings = settings;
     this.#owner = owner;
     this.#negotiation = new Negotiation(outbox, settings.protocol, settings.random);
-    this.#link = new ExpressLink(outbox, settings);
     this.#lanes = new LanePool(settings.lanes, outbox);
+    this.#link = new ExpressLink(outbox, settings, this.#epochs, this.#lanes.endpoints);
   }
 
   /** Plain data, for the fingerprint. */
   get state(): unknown {
-    return [this.#negotiation.state, this.#link.state, this.#lanes.state];
+    const { state } = this.#epochs;
+    return [this.#negotiation.state, this.#link.states, this.#lanes.state, state, this.#state];
   }
 
   get nextTimeout(): Instant {
@@ -72,6 +92,14 @@ export class Carriers implements Carrier<ClientRequest> {
   get isPlain(): boolean {
     const { verdict, nextTimeout } = this.#negotiation;
     return verdict === 'plain' && nextTimeout === Infinity && this.#lanes.endpoints.length > 0;
+  }
+
+  /**
+   * Where a passive broker said last that the active one is, '' if it knows of none; undefined if nobody
+   * said so since there was a session.
+   */
+  get activeElsewhere(): string | undefined {
+    return this.#state.activeElsewhere;
   }
 
   get hasRoom(): boolean {
@@ -93,7 +121,8 @@ export class Carriers implements Carrier<ClientRequest> {
 
   close(): void {
     this.#negotiation.stop();
-    this.#link.close(true);
+    // A broker that was never heard knows of no session.
+    this.#link.close(!this.#link.isUnwelcomed);
     this.#lanes.closeIdle();
   }
 
@@ -186,7 +215,7 @@ export class Carriers implements Carrier<ClientRequest> {
   handleTimeout(now: Instant): void {
     const due = this.#link.handleTimeout(now);
     if (due === 'silent') this.#endSession(now, 'silent');
-    else if (due === 'rested') this.#seek(now, this.#link.state.endpoint + 1);
+    else if (due === 'rested') this.#seekNext(now);
     if (this.#negotiation.handleTimeout(now)) this.#adopt(now);
   }
 
@@ -196,6 +225,14 @@ export class Carriers implements Carrier<ClientRequest> {
   #seek(now: Instant, first: number): void {
     this.#negotiation.start(now, this.#lanes.endpoints, first);
     this.#adopt(now);
+  }
+
+  /** After a session. Whoever was one of a pair a moment ago is not asked what it speaks. */
+  #seekNext(now: Instant): void {
+    const { next } = this.#link.state;
+    if (now - this.#state.pairSeenAt > PATIENCE) return this.#seek(now, next);
+    this.#link.open(now, next);
+    this.#owner.handleRoom(now);
   }
 
   /** The broker spoke plain MDP: who is there after it may be another. */
@@ -208,7 +245,7 @@ export class Carriers implements Carrier<ClientRequest> {
   #adopt(now: Instant): void {
     const { verdict, endpoint } = this.#negotiation;
     if (verdict === 'express' && this.#link.state.phase === 'closed') {
-      this.#link.open(now, endpoint, this.#lanes.endpoints);
+      this.#link.open(now, endpoint);
     }
     if (this.isPlain) this.#lanes.prefer(endpoint);
     this.#owner.handleRoom(now);
@@ -232,18 +269,68 @@ export class Carriers implements Carrier<ClientRequest> {
       case 'heartbeat':
         this.#owner.handleLost(now, link.handleHeartbeat(command));
         return this.#leaveIfSpent(now);
-      case 'welcome': {
-        const isNew = !command.resumed || link.isUnwelcomed;
-        const lost = link.handleWelcome(now, command);
-        this.#lanes.closeIdle();
-        if (isNew) this.#outbox.emit({ type: 'ready', endpoint: this.#endpoint });
-        return this.#owner.handleLost(now, lost);
-      }
+      case 'welcome':
+        return this.#takeWelcome(now, command);
+      case 'standing':
+        return this.#takeStanding(now, command);
       case 'announce':
         return link.expectLarge(now, command.bytes);
       case 'disconnect':
         return this.#endSession(now, 'disconnected');
     }
+  }
+
+  #takeWelcome(now: Instant, command: WelcomeCommand): void {
+    const link = this.#link;
+    const { epoch } = command;
+    if (epoch !== undefined && !this.#admit(now, epoch)) return;
+    this.#state.activeElsewhere = undefined;
+    const isNew = !command.resumed || link.isUnwelcomed;
+    const lost = link.handleWelcome(now, command);
+    this.#lanes.closeIdle();
+    this.#noteReign(epoch);
+    if (isNew) this.#outbox.emit({ type: 'ready', endpoint: this.#endpoint, epoch });
+    this.#owner.handleLost(now, lost);
+  }
+
+  /** False: a broker of this epoch may not serve. */
+  #admit(now: Instant, epoch: Epoch): boolean {
+    const verdict = this.#epochs.judge(epoch);
+    if (verdict === 'implausible') {
+      this.#outbox.emit({ type: 'malformed', reason: `a WELCOME under an epoch of ${epoch}` });
+      return false;
+    }
+    this.#state.pairSeenAt = now;
+    if (verdict !== 'outdated') return true;
+    this.#link.saySeen();
+    this.#endSession(now, 'outdated');
+    return false;
+  }
+
+  #noteReign(epoch: Epoch | undefined): void {
+    const { servedUnder } = this.#state;
+    if (epoch === undefined || epoch === servedUnder) return;
+    this.#state.servedUnder = epoch;
+    if (servedUnder === 0) return;
+    this.#outbox.emit({ type: 'failedOver', endpoint: this.#endpoint, epoch });
+  }
+
+  /** A broker of a pair does not serve, or does so from now on. */
+  #takeStanding(now: Instant, { active, epoch, endpoint }: StandingCommand): void {
+    const link = this.#link;
+    this.#epochs.judge(epoch);
+    this.#state.pairSeenAt = now;
+    if (active) return this.#owner.handleLost(now, link.greetAgain(now, epoch));
+    this.#state.activeElsewhere = endpoint;
+    const { endpoints } = this.#lanes;
+    const listed = endpoints.indexOf(endpoint);
+    // Somebody serves: if nobody in the list has that name, it may be there under another one.
+    const isNamed = endpoint !== '' && endpoints.length > 1;
+    const other = listed === -1 && isNamed ? (link.state.endpoint + 1) % endpoints.length : listed;
+    if (other !== -1 && other !== link.state.endpoint)
+      return this.#endSession(now, 'passive', other);
+    if (!link.isUnwelcomed) this.#tellLost('passive');
+    this.#owner.handleLost(now, link.stay(now));
   }
 
   #takeReply(now: Instant, command: ReplyCommand): void {
@@ -266,10 +353,19 @@ export class Carriers implements Carrier<ClientRequest> {
     if (this.#link.isSpent) this.#endSession(now, 'closing');
   }
 
-  #endSession(now: Instant, reason: ClientLossReason): void {
-    const wasFound = !this.#link.isUnwelcomed;
-    if (wasFound) this.#outbox.emit({ type: 'brokerLost', endpoint: this.#endpoint, reason });
-    this.#owner.handleLost(now, this.#link.end(now, reason === 'closing'));
+  /** @param next index of the endpoint to go on with, if not the next one */
+  #endSession(now: Instant, reason: ClientLossReason, next?: number): void {
+    const link = this.#link;
+    if (!link.isUnwelcomed) {
+      this.#tellLost(reason);
+      if (link.state.epoch > 0) this.#state.pairSeenAt = now;
+    }
+    const farewell = reason === 'closing' || reason === 'outdated';
+    this.#owner.handleLost(now, link.end(now, farewell, reason === 'silent', next));
+  }
+
+  #tellLost(reason: ClientLossReason): void {
+    this.#outbox.emit({ type: 'brokerLost', endpoint: this.#endpoint, reason });
   }
 }
 

@@ -6,7 +6,7 @@
  * known to have lost is tried again at once.
  */
 import { decodeFailure } from '../../core/error-body.ts';
-import type { Failure } from '../../core/errors.ts';
+import type { Failure, RequestErrorCode } from '../../core/errors.ts';
 import { fingerprintOf } from '../../core/fingerprint.ts';
 import { sizeOf } from '../../core/frames.ts';
 import type { Address, Instant, Machine, Outbox } from '../../core/machine.ts';
@@ -63,7 +63,8 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
       handleRetry: (request) => this.#tellRetry(request),
       handleFailure: (request, code, message) => this.#tellFailed(request, { code, message }),
       handleDrained: () => outbox.emit({ type: 'drained' }),
-      describeTimeout,
+      describeTimeout: (request, limit) =>
+        describeTimeout(request, limit, this.#carriers.activeElsewhere),
     });
   }
 
@@ -166,7 +167,8 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
   #takeReply(now: Instant, request: ClientRequest, command: ReplyCommand): void {
     if (!command.final) return this.#takePartial(now, request, command);
     const failure = command.failure ?? decodeFailure(command.body);
-    if (failure?.code === 'ERR_BROKER_CLOSING' && this.#askElsewhere(now, request)) return;
+    const isTurnedAway = failure !== undefined && TURNED_AWAY.has(failure.code);
+    if (isTurnedAway && this.#askElsewhere(now, request, failure)) return;
     if (failure === undefined) {
       const { parts } = request;
       const last = keepBody(command);
@@ -195,10 +197,19 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
     this.#lives.fail(now, request, 'ERR_REPLY_TOO_LARGE', message);
   }
 
-  /** A broker that closes did not lose the request, it never took it. True: it is tried again. */
-  #askElsewhere(now: Instant, request: ClientRequest): boolean {
+  /**
+   * A broker that closes did not lose the request, it never took it; nor did a passive one. True: it is
+   * tried again.
+   */
+  #askElsewhere(now: Instant, request: ClientRequest, { code }: Failure): boolean {
     if (request.partialSeen) return false;
     if (request.lane !== undefined) {
+      if (code === 'ERR_NOT_ACTIVE') {
+        // In stock MDP nobody says whether it was begun: who wants no retry gets none.
+        if (request.call.retries === 0) return false;
+        this.#lives.askElsewhere(now, request);
+        return true;
+      }
       if (!request.hasTries) return false;
       this.#lives.giveUpTry(now, request);
       return true;
@@ -233,6 +244,12 @@ export class ClientMachine implements Machine<ClientPort, ClientInput, ClientCal
     this.#outbox.emit({ type: 'failed', id, service, code, message, retryAfter, attempts });
   }
 }
+
+/** Failures of a broker that has not taken the request. */
+const TURNED_AWAY: ReadonlySet<string> = new Set<RequestErrorCode>([
+  'ERR_BROKER_CLOSING',
+  'ERR_NOT_ACTIVE',
+]);
 
 const LINK_BROKE = 'the worker or the link to the broker was lost before the reply was whole';
 const PLAIN_BROKER =

@@ -1,4 +1,5 @@
 /** What a client machine is asked, what it tells, and what it keeps of each request. */
+import type { Epoch } from '../../core/election.ts';
 import type { Failure, RequestErrorCode } from '../../core/errors.ts';
 import type { Lane, OnLane } from '../../core/lanes.ts';
 import type { Frames, Instant } from '../../core/machine.ts';
@@ -56,8 +57,10 @@ export type ClientEvent =
       attempts: number | undefined;
     }
   | { type: 'retry'; id: RequestId; service: string; attempt: number; endpoint: string }
-  /** An express session has begun. */
-  | { type: 'ready'; endpoint: string }
+  /** An express session has begun; with a broker of a pair, under its epoch. */
+  | { type: 'ready'; endpoint: string; epoch?: Epoch | undefined }
+  /** A broker of a pair serves under a higher epoch than the last one: it has taken over. */
+  | { type: 'failedOver'; endpoint: string; epoch: Epoch }
   /** It has ended. What was under way is tried again. */
   | { type: 'brokerLost'; endpoint: string; reason: ClientLossReason }
   /** A reply that no outstanding request asked for. */
@@ -67,8 +70,18 @@ export type ClientEvent =
   | { type: 'socketFailed'; reason: string }
   | { type: 'drained' };
 
-/** Silent: for longer than its expiry · it said goodbye · it takes nothing new. */
-export type ClientLossReason = 'silent' | 'disconnected' | 'closing';
+/** Why an express session ended. */
+export type ClientLossReason =
+  /** The broker was not heard for its expiry, or not again after its link broke. */
+  | 'silent'
+  /** It said goodbye. */
+  | 'disconnected'
+  /** It takes nothing new. */
+  | 'closing'
+  /** It serves no more: the other one of its pair does, or will. */
+  | 'passive'
+  /** It serves under an epoch whose time is over. */
+  | 'outdated';
 
 export interface ClientSettings extends LivesSettings {
   readonly protocol: 'auto' | Dialect;
@@ -130,11 +143,25 @@ export function attemptsOf({ attempts }: ClientRequest, failure: Failure): numbe
   return attempts === 1 ? failure.attempts : undefined;
 }
 
-/** How far a request had come when its time or its tries were over. */
-export function describeTimeout(request: ClientRequest, limit: string): string {
+/**
+ * How far a request had come when its time or its tries were over.
+ * @param activeElsewhere where a passive broker, which is all there is, believes the active one to be
+ */
+export function describeTimeout(
+  request: ClientRequest,
+  limit: string,
+  activeElsewhere: string | undefined,
+): string {
   const { call, attempts, partialSeen, needsExpress } = request;
   const { service } = call;
   if (attempts === 0) {
+    if (activeElsewhere !== undefined) {
+      const active =
+        activeElsewhere === ''
+          ? 'and knows no active one'
+          : `the active one is at ${activeElsewhere}: connect to that too`;
+      return `'${service}' could not be asked ${limit}: the broker that is there is passive, ${active}`;
+    }
     return needsExpress
       ? `'${service}' could not be asked ${limit}: is a broker there that speaks express?`
       : `'${service}' could not be asked ${limit}: is a broker there? or raise lanes or timeout`;

@@ -91,6 +91,7 @@ export class MajordomoClient extends EventSource<ClientEvent> {
     const completed = completeOptions('MajordomoClient', clientRules, options);
     super(completed.logger, {
       brokerLost: 'warn',
+      failedOver: 'warn',
       malformed: 'warn',
       ready: 'info',
       replyRefused: 'warn',

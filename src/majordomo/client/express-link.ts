@@ -9,11 +9,12 @@
  *
  * A broken link is no end: if the broker still knows the session, everything goes on, and what was
  * lost with the link is found by the first heartbeats. The machine above decides what becomes of a
- * request that was lost.
+ * request that was lost. A passive broker of a pair that knows nobody who serves is stayed with for a
+ * while (`passive`): it says when it does so itself.
  */
+import type { Epoch } from '../../core/election.ts';
 import {
   beaten,
-  expiryOf,
   forgive,
   heard,
   nextDue,
@@ -24,7 +25,7 @@ import {
 import type { Instant, Outbox } from '../../core/machine.ts';
 import { NumberMap } from '../../core/number-map.ts';
 import { lostOnTheWay, nextBeat, startBeats } from '../../core/reconciliation.ts';
-import { backoffDelay, type BackoffSettings, type Random } from '../../core/retry.ts';
+import type { SeenEpochs } from '../epochs.ts';
 import type { ClientRequest } from './client-request.ts';
 import type {
   ClientOutput,
@@ -34,33 +35,41 @@ import type {
   WelcomeCommand,
 } from '../wire/commands.ts';
 import { announcedBytes, expectLarge, patientUntil } from '../wire/large.ts';
+import { requestCommand } from './request-command.ts';
+import { STANDING_PATIENCE } from '../epochs.ts';
+import { Patience, type PatienceSettings } from './patience.ts';
 
 /** The port of the session's socket. */
 export type ExpressPort = 'express';
 
 /** What a link needs of its machine's settings. */
-export interface LinkSettings extends HeartbeatSettings, BackoffSettings {
+export interface LinkSettings extends PatienceSettings {
   readonly inFlightLimit: number;
-  readonly noticeGrace: number;
   readonly streamWindow: number;
-  readonly random: Random;
 }
 
 /** What became due: nothing was heard, or another session may be begun. */
 export type LinkDue = 'silent' | 'rested';
 
-/** The workers' share of a broadcast's time: who has not answered then is told of before all is over. */
-const BROADCAST_SHARE = 0.9;
-
 export class ExpressLink {
   readonly #outbox: Pick<Outbox<ExpressPort, ClientOutput, never>, 'open' | 'close' | 'send'>;
   readonly #settings: LinkSettings;
+  readonly #epochs: SeenEpochs;
+  readonly #endpoints: readonly string[];
+  readonly #patience: Patience;
   /** Plain data, for the fingerprint. */
   readonly state = {
-    phase: 'closed' as 'closed' | 'greeting' | 'open' | 'resting',
+    phase: 'closed' as 'closed' | 'greeting' | 'passive' | 'open' | 'resting',
     session: '' as SessionId,
     /** Index of the endpoint that it is, or was last, connected to. */
     endpoint: 0,
+    /** Of the one that is tried next. */
+    next: 0,
+    /** When it was connected to, and when it was greeted. */
+    begunAt: -Infinity,
+    greetedAt: -Infinity,
+    /** Of the broker that welcomed it; 0 if that is alone. */
+    epoch: 0 as Epoch,
     /** Never reset, so that no number is ever used again. */
     lastNumber: 0 as RequestNumber,
     underWay: new NumberMap<ClientRequest>(),
@@ -74,16 +83,25 @@ export class ExpressLink {
     writable: true,
     /** The broker takes nothing new. */
     isClosing: false,
-    /** Sessions in a row that did nothing. */
-    failures: 0,
   };
 
+  /** @param endpoints may grow, but not change */
   constructor(
     outbox: Pick<Outbox<ExpressPort, ClientOutput, never>, 'open' | 'close' | 'send'>,
     settings: LinkSettings,
+    epochs: SeenEpochs,
+    endpoints: readonly string[],
   ) {
     this.#outbox = outbox;
     this.#settings = settings;
+    this.#epochs = epochs;
+    this.#endpoints = endpoints;
+    this.#patience = new Patience(settings);
+  }
+
+  /** Plain data, for the fingerprint. */
+  get states(): readonly object[] {
+    return [this.state, this.#patience.state];
   }
 
   get nextTimeout(): Instant {
@@ -93,7 +111,8 @@ export class ExpressLink {
 
   /** True while there is a session, welcomed or not. */
   get isUp(): boolean {
-    return this.state.phase === 'greeting' || this.state.phase === 'open';
+    const { phase } = this.state;
+    return phase === 'greeting' || phase === 'open' || phase === 'passive';
   }
 
   /** True if a request could be sent at once. */
@@ -115,27 +134,35 @@ export class ExpressLink {
   }
 
   /** Begins a session. */
-  open(now: Instant, endpoint: number, endpoints: readonly string[]): void {
+  open(now: Instant, endpoint: number): void {
+    const { state } = this;
+    state.endpoint = endpoint;
+    state.begunAt = now;
+    state.writable = true;
+    this.#outbox.open('express', this.#endpoints[endpoint]!);
+    this.#begin(now);
+  }
+
+  /** With the broker that it is connected to. */
+  #begin(now: Instant): void {
     const { state } = this;
     const { random } = this.#settings;
-    state.endpoint = endpoint;
     const bytes = Array.from({ length: 16 }, () => Math.floor(random() * 256) & 0xff);
     state.session = String.fromCharCode(...bytes);
     state.phase = 'greeting';
-    state.phaseAt = now + expiryOf(this.#settings);
+    state.greetedAt = now;
+    state.phaseAt = now + this.#patience.greeting(this.#isInPair);
     state.beats = startBeats();
-    state.writable = true;
     state.isClosing = false;
-    this.#outbox.open('express', endpoints[endpoint]!);
     this.#greet();
   }
 
   /** The link broke; its socket connects again by itself. */
   handlePeerGone(now: Instant): void {
     const { state } = this;
-    if (state.phase === 'open') {
+    if (state.phase === 'open' || state.phase === 'passive') {
       state.phase = 'greeting';
-      state.phaseAt = now + Math.max(1, this.#settings.noticeGrace);
+      state.phaseAt = now + this.#patience.link(this.#isInPair);
     }
     if (state.phase === 'greeting') this.#greet();
   }
@@ -143,6 +170,8 @@ export class ExpressLink {
   /** Returns what is lost with an earlier life of the broker, and is no longer under way. */
   handleWelcome(now: Instant, command: WelcomeCommand): readonly ClientRequest[] {
     const { state } = this;
+    this.#noteAnswer(now);
+    state.epoch = command.epoch ?? 0;
     state.settings = slowerOf(this.#settings, command);
     state.heartbeat = startHeartbeat(now, state.settings);
     state.phase = 'open';
@@ -157,6 +186,30 @@ export class ExpressLink {
     state.beats.heard = 0;
     this.#beat(now);
     return lost;
+  }
+
+  /**
+   * The broker does not serve, nor knows who does: it says so when it does itself. Returns what was under
+   * way, which is lost.
+   */
+  stay(now: Instant): readonly ClientRequest[] {
+    const { state } = this;
+    this.#noteAnswer(now);
+    if (state.phase === 'passive') return NOTHING;
+    // Who had a session is told only as one who has asked since.
+    if (state.phase === 'open') this.#begin(now);
+    state.beats = startBeats();
+    state.phase = 'passive';
+    state.phaseAt = now + STANDING_PATIENCE;
+    return this.#takeAll();
+  }
+
+  /** The broker serves from now on, under this epoch. Returns what is lost: it did not all the time. */
+  greetAgain(now: Instant, epoch: Epoch): readonly ClientRequest[] {
+    const { state } = this;
+    if (state.phase === 'open' && epoch <= state.epoch) return NOTHING;
+    this.#begin(now);
+    return this.#takeAll();
   }
 
   /** Something came from the broker. */
@@ -197,10 +250,10 @@ export class ExpressLink {
     const settings = phase === 'open' ? state.settings : this.#settings;
     // Who was stopped itself has not heard the broker: that is no evidence against it.
     const wasStopped = now - this.nextTimeout > settings.heartbeatInterval;
-    if (phase === 'greeting') {
-      if (!wasStopped) return 'silent';
-      state.phaseAt = now + settings.heartbeatInterval;
-      return undefined;
+    if (phase !== 'open') {
+      if (wasStopped) state.phaseAt = now + settings.heartbeatInterval;
+      else if (phase === 'greeting' && this.isUnwelcomed) this.#patience.unanswered();
+      return wasStopped ? undefined : 'silent';
     }
     if (wasStopped) forgive(heartbeat, now, settings);
     if (heartbeat.expiresAt <= now) return 'silent';
@@ -208,27 +261,49 @@ export class ExpressLink {
     return undefined;
   }
 
-  /** Ends the session, and rests. Returns what was under way. */
-  end(now: Instant, farewell: boolean): readonly ClientRequest[] {
+  /**
+   * Ends the session, and rests. Returns what was under way.
+   * @param wasSilent nothing was heard, or nothing new
+   * @param next index of the endpoint to go on with
+   */
+  end(
+    now: Instant,
+    farewell: boolean,
+    wasSilent: boolean,
+    next = this.state.endpoint + 1,
+  ): readonly ClientRequest[] {
     const { state } = this;
     this.close(farewell);
     state.phase = 'resting';
-    state.phaseAt = now + backoffDelay(this.#settings, state.failures, this.#settings.random);
-    state.failures++;
+    state.next = next % this.#endpoints.length;
+    state.phaseAt = this.#isInPair
+      ? this.#patience.pairRestUntil(now, state.begunAt, wasSilent)
+      : this.#patience.restUntil(now);
     return this.#takeAll();
   }
 
-  /** Ends the session for good. */
+  /**
+   * Ends the session for good.
+   * @param farewell the broker is told, if it knows of the session
+   */
   close(farewell: boolean): void {
     const { state } = this;
     if (this.isUp) {
-      // A broker that was never heard knows of no session.
-      const isTold = farewell && !this.isUnwelcomed;
-      if (isTold) this.#outbox.send('express', '', { type: 'disconnect', dialect: 'express' });
-      this.#outbox.close('express', isTold);
+      if (farewell) this.#outbox.send('express', '', { type: 'disconnect', dialect: 'express' });
+      this.#outbox.close('express', farewell);
     }
     state.phase = 'closed';
     state.phaseAt = Infinity;
+  }
+
+  /** Another broker may serve: this one is one of several, of a pair. */
+  get #isInPair(): boolean {
+    return this.#epochs.isPair && this.#endpoints.length > 1;
+  }
+
+  #noteAnswer(now: Instant): void {
+    const { phase, greetedAt } = this.state;
+    if (phase === 'greeting' && this.isUnwelcomed) this.#patience.answered(now - greetedAt);
   }
 
   // Requests
@@ -246,29 +321,14 @@ export class ExpressLink {
   /** Sends it under a number of its own. False: the queue is full, and nothing was sent. */
   send(now: Instant, request: ClientRequest): boolean {
     const { state } = this;
-    const { service, body, priority, key, headers, failFast, broadcast, streaming } = request.call;
-    const bytes = announcedBytes(body);
+    const bytes = announcedBytes(request.call.body);
     if (bytes !== undefined) {
       this.#outbox.send('express', '', { type: 'announce', dialect: 'express', bytes });
     }
-    const { requestTtl = Infinity } = request.call;
-    const left = Math.min(request.deadlineAt - now, requestTtl);
-    const timeLeft = Math.ceil(broadcast === true ? left * BROADCAST_SHARE : left);
     const number = state.lastNumber + 1;
-    const isQueued = this.#outbox.send('express', '', {
-      type: 'request',
-      dialect: 'express',
-      service,
-      body,
-      number,
-      timeLeft: Number.isSafeInteger(timeLeft) ? timeLeft : undefined,
-      priority,
-      key,
-      headers,
-      window: streaming ? this.#settings.streamWindow : undefined,
-      failFast,
-      broadcast,
-    });
+    const { streamWindow } = this.#settings;
+    const command = requestCommand(now, request, number, streamWindow);
+    const isQueued = this.#outbox.send('express', '', command);
     state.writable = isQueued;
     if (!isQueued) return false;
     state.lastNumber = number;
@@ -280,7 +340,7 @@ export class ExpressLink {
 
   /** It was answered: this session is of use. */
   succeed(request: ClientRequest): void {
-    this.state.failures = 0;
+    this.#patience.succeeded();
     this.#settle(request);
   }
 
@@ -334,7 +394,14 @@ export class ExpressLink {
       session,
       heartbeatInterval,
       heartbeatLiveness,
+      epoch: this.#epochs.shown,
     });
+  }
+
+  /** There is a higher epoch than this broker's. */
+  saySeen(): void {
+    const { highest: epoch } = this.#epochs;
+    this.#outbox.send('express', '', { type: 'seen', dialect: 'express', epoch });
   }
 
   #beat(now: Instant): void {
@@ -350,3 +417,5 @@ export class ExpressLink {
     for (const request of underWay.values()) if (request.takenBytes > 0) this.#tellTaken(request);
   }
 }
+
+const NOTHING: readonly never[] = [];

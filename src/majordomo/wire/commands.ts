@@ -6,6 +6,7 @@
  * back, `express-codec.ts` those of express. A machine passes `dialect` on, so that each peer is
  * answered in its own.
  */
+import type { Epoch } from '../../core/election.ts';
 import type { Failure } from '../../core/errors.ts';
 import { keepFrames } from '../../core/frames.ts';
 import type { Address, Frames } from '../../core/machine.ts';
@@ -75,6 +76,10 @@ export interface ReadyCommand {
   readonly heartbeatLiveness?: number | undefined;
   /** What it is working on, in ascending order. */
   readonly held?: readonly DispatchNumber[] | undefined;
+  /** The highest epoch that it has seen; absent: none. */
+  readonly epoch?: Epoch | undefined;
+  /** The same in all sessions of one worker, with whichever broker; absent: it has but one. */
+  readonly worker?: SessionId | undefined;
 }
 
 /** Broker to worker (the RFC's worker REQUEST): do this. The envelope comes back with the result. */
@@ -137,6 +142,8 @@ export interface HelloCommand {
   readonly session: SessionId;
   readonly heartbeatInterval: number;
   readonly heartbeatLiveness: number;
+  /** The highest epoch that it has seen; absent: none. */
+  readonly epoch?: Epoch | undefined;
 }
 
 /** Broker to client or worker, the answer to HELLO and READY. The slower of both settings wins. */
@@ -147,6 +154,13 @@ export interface WelcomeCommand {
   readonly resumed: boolean;
   readonly heartbeatInterval: number;
   readonly heartbeatLiveness: number;
+  /**
+   * The epoch that the broker serves under: all that it says in this session it says under it. Of one that
+   * stands by, the highest that it knows. Absent: a broker without failover.
+   */
+  readonly epoch?: Epoch | undefined;
+  /** To a worker: this broker is the passive one; it gives no work, and the session is kept for then. */
+  readonly standby?: boolean | undefined;
 }
 
 /** Client to broker: nobody waits for this request. Broker to worker: nor for this dispatch. */
@@ -198,16 +212,114 @@ export interface AnnounceCommand {
   readonly bytes: number;
 }
 
+// Express, between the brokers of a pair and those who know both
+
+/**
+ * Broker to client or worker: how it stands. To a client without `active`: it is not served here, and the
+ * session is over; try there, or wait for the word that `active` is. To a worker with `active`: I serve
+ * now, tell me what you run and have finished under idempotency keys; sent again until `report` came.
+ */
+export interface StandingCommand {
+  readonly type: 'standing';
+  readonly dialect: 'express';
+  readonly active: boolean;
+  /** Of an active one its own; of a passive one the highest that it knows. */
+  readonly epoch: Epoch;
+  /** Where the active one is believed to be; '' if nobody knows. */
+  readonly endpoint: string;
+}
+
+/** Client or worker to broker: there is this epoch. A broker with a lower one serves no more. */
+export interface SeenCommand {
+  readonly type: 'seen';
+  readonly dialect: 'express';
+  readonly epoch: Epoch;
+}
+
+/**
+ * Worker to broker, the answer to `standing`, after all of `finished`: what it runs, and what it remembers
+ * to have finished, under idempotency keys, whoever gave it that. All else it has not got.
+ */
+export interface ReportCommand {
+  readonly type: 'report';
+  readonly dialect: 'express';
+  /** The epoch that was asked under. */
+  readonly epoch: Epoch;
+  /** The latest last: of more than 256 KiB in a list only the last keys are sent. */
+  readonly running: readonly string[];
+  readonly finished: readonly string[];
+}
+
+/** Worker to broker: what it finished under this key for another broker, or in an earlier session. */
+export interface FinishedCommand {
+  readonly type: 'finished';
+  readonly dialect: 'express';
+  readonly key: string;
+  readonly body: Frames;
+  readonly failure?: Failure | undefined;
+}
+
+/** The passive broker to the active one: tell me all that I need to go on in your place. */
+export interface FollowCommand {
+  readonly type: 'follow';
+  readonly dialect: 'express';
+  /** New for each time it asks. */
+  readonly session: SessionId;
+  readonly epoch: Epoch;
+}
+
+/** What the passive broker is told. Numbers ascend by one from 1; after a hole it follows anew. */
+export interface RecordCommand {
+  readonly type: 'record';
+  readonly dialect: 'express';
+  /** Of `follow`: records for an earlier one are ignored. */
+  readonly session: SessionId;
+  readonly number: number;
+  readonly record: ReplicaRecord;
+}
+
+export type ReplicaRecord =
+  /** This was answered under this key, and is kept for so many milliseconds more. */
+  | {
+      readonly kind: 'reply';
+      readonly service: string;
+      readonly key: string;
+      readonly ttl: number;
+      readonly body: Frames;
+      readonly failure?: Failure | undefined;
+    }
+  /** This worker may be given requests under keys; or no more. */
+  | { readonly kind: 'worker'; readonly service: string; readonly worker: SessionId }
+  | { readonly kind: 'workerGone'; readonly worker: SessionId }
+  /** That was all there is so far: with this the follower has what the active one has. */
+  | { readonly kind: 'complete'; readonly epoch: Epoch }
+  /** Nothing new; the follower shows that it lives. */
+  | { readonly kind: 'beat' };
+
+/** The passive broker to the active one: it has all up to this number. */
+export interface RecordedCommand {
+  readonly type: 'recorded';
+  readonly dialect: 'express';
+  readonly session: SessionId;
+  readonly number: number;
+}
+
 export type ClientOutput =
   | RequestCommand
   | HelloCommand
   | CancelCommand
   | CreditCommand
   | HeartbeatCommand
+  | SeenCommand
   | AnnounceCommand
   | DisconnectCommand;
 export type ClientInput =
-  ReplyCommand | WelcomeCommand | HeartbeatCommand | AnnounceCommand | DisconnectCommand;
+  | ReplyCommand
+  | WelcomeCommand
+  | HeartbeatCommand
+  | StandingCommand
+  | AnnounceCommand
+  | DisconnectCommand;
 export type WorkerOutput =
   | RequestCommand
   | ReadyCommand
@@ -216,6 +328,9 @@ export type WorkerOutput =
   | CapacityCommand
   | HandBackCommand
   | BeaconCommand
+  | SeenCommand
+  | ReportCommand
+  | FinishedCommand
   | AnnounceCommand
   | DisconnectCommand;
 export type WorkerInput =
@@ -225,10 +340,15 @@ export type WorkerInput =
   | HeartbeatCommand
   | CancelCommand
   | CreditCommand
+  | StandingCommand
   | AnnounceCommand
   | DisconnectCommand;
-export type BrokerInput = ClientOutput | WorkerOutput;
-export type BrokerOutput = ClientInput | WorkerInput;
+/** What a passive broker says to the active one, and hears from it. */
+export type FollowerOutput = FollowCommand | RecordedCommand;
+export type FollowerInput = RecordCommand | AnnounceCommand | DisconnectCommand;
+/** What a broker hears and says: from and to its peers, and, while it is passive, the active broker. */
+export type BrokerInput = ClientOutput | WorkerOutput | FollowerOutput | FollowerInput;
+export type BrokerOutput = ClientInput | WorkerInput | FollowerInput | FollowerOutput;
 export type Command = BrokerInput | BrokerOutput;
 
 /** Names the one frame of a stock dispatch envelope: unique for each dispatch of one broker's life. */

@@ -6,12 +6,14 @@
  * once, and a reason is returned. Commands of a later version are skipped, and named at the end.
  */
 import type { Outgoing } from '../../core/codec.ts';
+import type { Epoch } from '../../core/election.ts';
 import type { Frames } from '../../core/machine.ts';
 import type {
   BrokerInput,
   ClientInput,
   Command,
   DispatchCommand,
+  FollowerInput,
   ReplyCommand,
   RequestCommand,
   ResultCommand,
@@ -27,15 +29,15 @@ import {
   FRAME_LIMIT,
   HEADER_LIMIT,
   RESUMED,
+  STANDBY,
   TYPES,
 } from './express-format.ts';
-import { readForBroker, readForClient, readForWorker } from './express-inputs.ts';
+import { readForBroker, readForClient, readForFollower, readForWorker } from './express-inputs.ts';
+import { writeOutcome } from './express-outcome.ts';
+import { writePair } from './express-pair.ts';
 import { NO_FRAMES, Reader } from './express-reader.ts';
 import { Pack } from './express-writer.ts';
 import { announcedBytes } from './large.ts';
-
-/** Characters of a failure's message that are sent: an error is not a way to ship megabytes. */
-const MESSAGE_LIMIT = 4096;
 
 /** True if this is a message of ours, well formed or not. */
 export function isExpress(frames: Frames): boolean {
@@ -51,7 +53,7 @@ export function isExpress(frames: Frames): boolean {
 
 /** Adds the command to the open message if that is a pack with room, or else to a new one. */
 export function encode(command: Command, open: Outgoing | undefined): Outgoing {
-  const body = 'body' in command ? command.body : NO_FRAMES;
+  const body = bodyOf(command) ?? NO_FRAMES;
   // What was announced has to come in a message of its own, behind the announcement's.
   const fits =
     open instanceof Pack && open.takes(body.length) && announcedBytes(body) === undefined;
@@ -60,6 +62,13 @@ export function encode(command: Command, open: Outgoing | undefined): Outgoing {
   write(pack, command);
   pack.finish();
   return pack;
+}
+
+/** The body of a command that has one. */
+export function bodyOf(command: Command): Frames | undefined {
+  if ('body' in command) return command.body;
+  if (command.type !== 'record') return undefined;
+  return command.record.kind === 'reply' ? command.record.body : undefined;
 }
 
 function write(pack: Pack, command: Command): void {
@@ -78,18 +87,23 @@ function write(pack: Pack, command: Command): void {
     case 'hello':
       pack.session(command.session);
       pack.uint(command.heartbeatInterval);
-      return pack.uint(command.heartbeatLiveness);
+      pack.uint(command.heartbeatLiveness);
+      return writeEpoch(pack, command.epoch);
     case 'ready':
       pack.session(command.session ?? '');
       pack.uint(command.heartbeatInterval ?? 0);
       pack.uint(command.heartbeatLiveness ?? 0);
       pack.name(command.service);
       pack.uint(command.credit ?? 0);
-      return pack.ascending(command.held ?? []);
+      pack.ascending(command.held ?? []);
+      writeEpoch(pack, command.epoch);
+      if (command.worker !== undefined) pack.sessionField(FIELDS.worker, command.worker);
+      return undefined;
     case 'welcome':
-      pack.byte(command.resumed ? RESUMED : 0);
+      pack.byte((command.resumed ? RESUMED : 0) | (command.standby === true ? STANDBY : 0));
       pack.uint(command.heartbeatInterval);
-      return pack.uint(command.heartbeatLiveness);
+      pack.uint(command.heartbeatLiveness);
+      return writeEpoch(pack, command.epoch);
     case 'cancel':
     case 'handBack':
       return pack.uint(command.number);
@@ -105,7 +119,13 @@ function write(pack: Pack, command: Command): void {
       return pack.uint(command.bytes);
     case 'disconnect':
       return undefined;
+    default:
+      return writePair(pack, command);
   }
+}
+
+function writeEpoch(pack: Pack, epoch: Epoch | undefined): void {
+  if (epoch !== undefined) pack.uintField(FIELDS.epoch, epoch);
 }
 
 function writeRequest(pack: Pack, command: RequestCommand): void {
@@ -135,16 +155,10 @@ function writeDispatch(pack: Pack, command: DispatchCommand): void {
 }
 
 function writeReply(pack: Pack, command: ReplyCommand | ResultCommand): void {
-  const { sequence, failure } = command;
   pack.uint(command.number ?? 0);
   pack.byte(command.final ? FINAL : 0);
   pack.body(command.body);
-  if (sequence !== undefined) pack.uintField(FIELDS.sequence, sequence);
-  if (failure === undefined) return;
-  pack.textField(FIELDS.failureCode, failure.code);
-  pack.textField(FIELDS.failureMessage, failure.message.slice(0, MESSAGE_LIMIT));
-  if (failure.retryAfter !== undefined) pack.uintField(FIELDS.retryAfter, failure.retryAfter);
-  if (failure.attempts !== undefined) pack.uintField(FIELDS.attempts, failure.attempts);
+  writeOutcome(pack, command);
 }
 
 // Decoding
@@ -171,6 +185,14 @@ export function decodeForClient(
   deliver: (command: ClientInput) => void,
 ): string | undefined {
   return decode(frames, readForClient, deliver);
+}
+
+/** Reads the commands for a passive broker that follows the active one. */
+export function decodeForFollower(
+  frames: Frames,
+  deliver: (command: FollowerInput) => void,
+): string | undefined {
+  return decode(frames, readForFollower, deliver);
 }
 
 function decode<Input>(
@@ -202,5 +224,5 @@ function decode<Input>(
 }
 
 function isKnown(type: number): boolean {
-  return type >= TYPES.hello && type <= TYPES.announce;
+  return type >= TYPES.hello && type <= TYPES.recorded;
 }

@@ -11,7 +11,7 @@
  * All numbers but the length of a command are varints: seven bits a byte, lowest first.
  */
 import { encodeText } from '../../core/frames.ts';
-import type { Command } from './commands.ts';
+import type { Command, ReplicaRecord } from './commands.ts';
 
 export { HEADERS_LIMIT } from './headers.ts';
 
@@ -35,6 +35,13 @@ export const TYPES = {
   handBack: 13,
   beacon: 14,
   announce: 15,
+  standing: 16,
+  seen: 17,
+  report: 18,
+  finished: 19,
+  follow: 20,
+  record: 21,
+  recorded: 22,
 } as const satisfies Record<Command['type'], number>;
 
 /** The tags of optional fields, the same in every command that has them. */
@@ -49,15 +56,30 @@ export const FIELDS = {
   failureMessage: 8,
   retryAfter: 9,
   attempts: 10,
+  epoch: 11,
+  worker: 12,
+  endpoint: 13,
 } as const;
+
+/** What a RECORD tells. */
+export const RECORDS = {
+  reply: 1,
+  worker: 2,
+  workerGone: 3,
+  complete: 4,
+  beat: 5,
+} as const satisfies Record<ReplicaRecord['kind'], number>;
 
 /** Bits of the flags byte of a request. */
 export const FAIL_FAST = 1;
 export const BROADCAST = 2;
 /** The flag of a reply and a result. */
 export const FINAL = 1;
-/** The flag of a welcome. */
+/** The flags of a welcome. */
 export const RESUMED = 1;
+export const STANDBY = 2;
+/** The flag of a standing. */
+export const ACTIVE = 1;
 
 /** Bytes of type and length in front of each command. */
 export const PROLOGUE = 5;
@@ -88,6 +110,15 @@ export const FAILURE_LIMIT = 16 * 1024;
 
 /** Bytes of an idempotency key. */
 export const KEY_LIMIT = 255;
+
+/** Keys of one list of a report. */
+export const KEYS_LIMIT = 65_536;
+
+/** Bytes of one list of a report: of longer ones only the last keys are sent. */
+export const KEYS_SIZE = 256 * 1024;
+
+/** Bytes of an endpoint; longer ones are not sent. */
+export const ENDPOINT_LIMIT = 255;
 
 /** The highest priority. */
 export const PRIORITY_LIMIT = 9;

@@ -2,7 +2,6 @@
  * Reads one express command of each type. What is wrong with it, the reader notes: the command that
  * is returned then is not to be used.
  */
-import { type Failure, REQUEST_ERROR_CODES, type RequestErrorCode } from '../../core/errors.ts';
 import type { Frames } from '../../core/machine.ts';
 import type {
   AnnounceCommand,
@@ -11,7 +10,10 @@ import type {
   CreditCommand,
   DisconnectCommand,
   DispatchCommand,
+  FollowerInput,
   HeartbeatCommand,
+  HelloCommand,
+  ReadyCommand,
   ReplyCommand,
   RequestCommand,
   ResultCommand,
@@ -21,19 +23,24 @@ import type {
 import {
   BROADCAST,
   FAIL_FAST,
-  FAILURE_LIMIT,
   FIELDS,
   FINAL,
   KEY_LIMIT,
   PRIORITY_LIMIT,
   RESUMED,
+  STANDBY,
   TYPES,
 } from './express-format.ts';
+import { readOutcome, type Writable } from './express-outcome.ts';
+import {
+  readFinished,
+  readFollow,
+  readRecord,
+  readRecorded,
+  readReport,
+  readStanding,
+} from './express-pair.ts';
 import { NO_FRAMES, type Reader } from './express-reader.ts';
-
-type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
-
-const CODES: ReadonlySet<string> = new Set(REQUEST_ERROR_CODES);
 
 /** Reads a command of this type that a broker may be sent; undefined if there is none. */
 export function readForBroker(reader: Reader, type: number): BrokerInput | undefined {
@@ -43,17 +50,9 @@ export function readForBroker(reader: Reader, type: number): BrokerInput | undef
     case TYPES.result:
       return readResult(reader);
     case TYPES.hello:
-      return { type: 'hello', dialect: 'express', session: reader.session(), ...settings(reader) };
+      return readHello(reader);
     case TYPES.ready:
-      return {
-        type: 'ready',
-        dialect: 'express',
-        session: reader.session(),
-        ...settings(reader),
-        service: reader.name(),
-        credit: reader.uint(),
-        held: reader.ascending(),
-      };
+      return readReady(reader);
     case TYPES.cancel:
     case TYPES.handBack: {
       const name = type === TYPES.cancel ? 'cancel' : 'handBack';
@@ -67,6 +66,16 @@ export function readForBroker(reader: Reader, type: number): BrokerInput | undef
       const session = reader.session();
       return { type: 'beacon', dialect: 'express', session, stuck: reader.uint() };
     }
+    case TYPES.seen:
+      return { type: 'seen', dialect: 'express', epoch: reader.uint() };
+    case TYPES.report:
+      return readReport(reader);
+    case TYPES.finished:
+      return readFinished(reader);
+    case TYPES.follow:
+      return readFollow(reader);
+    case TYPES.recorded:
+      return readRecorded(reader);
     default:
       return readCommon(reader, type);
   }
@@ -83,6 +92,8 @@ export function readForWorker(reader: Reader, type: number): WorkerInput | undef
       return readCredit(reader);
     case TYPES.welcome:
       return readWelcome(reader);
+    case TYPES.standing:
+      return readStanding(reader);
     default:
       return readCommon(reader, type);
   }
@@ -95,8 +106,24 @@ export function readForClient(reader: Reader, type: number): ClientInput | undef
       return readReply(reader);
     case TYPES.welcome:
       return readWelcome(reader);
+    case TYPES.standing:
+      return readStanding(reader);
     default:
       return readCommon(reader, type);
+  }
+}
+
+/** Reads a command of this type that a passive broker may be sent; undefined if there is none. */
+export function readForFollower(reader: Reader, type: number): FollowerInput | undefined {
+  switch (type) {
+    case TYPES.record:
+      return readRecord(reader);
+    case TYPES.announce:
+      return { type: 'announce', dialect: 'express', bytes: reader.uint() };
+    case TYPES.disconnect:
+      return { type: 'disconnect', dialect: 'express' };
+    default:
+      return undefined;
   }
 }
 
@@ -245,59 +272,70 @@ function readResult(reader: Reader): ResultCommand {
   return command;
 }
 
-/** The fields that a reply and a result have in common. */
-function readOutcome(reader: Reader, command: Writable<ReplyCommand | ResultCommand>): void {
-  let code: string | undefined;
-  let message = '';
-  let retryAfter: number | undefined;
-  let attempts: number | undefined;
-  while (reader.hasField) {
-    switch (reader.field()) {
-      case FIELDS.sequence:
-        command.sequence = reader.uintField();
-        break;
-      case FIELDS.failureCode:
-        code = reader.nameField(KEY_LIMIT);
-        break;
-      case FIELDS.failureMessage:
-        message = reader.textField(FAILURE_LIMIT);
-        break;
-      case FIELDS.retryAfter:
-        retryAfter = reader.uintField();
-        break;
-      case FIELDS.attempts:
-        attempts = reader.uintField();
-        break;
-      default:
-        reader.skipField();
-    }
-  }
-  if (code !== undefined) {
-    command.failure = { ...failureOf(code, message), ...given({ retryAfter, attempts }) };
-  }
-}
-
-/** A code of a later version becomes `ERR_HANDLER_FAILED` with that code in the message. */
-function failureOf(code: string, message: string): Failure {
-  return CODES.has(code)
-    ? { code: code as RequestErrorCode, message }
-    : { code: 'ERR_HANDLER_FAILED', message: `${code}: ${message}` };
-}
-
-/** Without what is undefined. */
-function given({ retryAfter, attempts }: Pick<Failure, 'retryAfter' | 'attempts'>): object {
-  if (attempts === undefined) return retryAfter === undefined ? {} : { retryAfter };
-  return retryAfter === undefined ? { attempts } : { retryAfter, attempts };
-}
-
 function readCredit(reader: Reader): CreditCommand {
   const number = reader.uint();
   return { type: 'credit', dialect: 'express', number, bytes: reader.uint() };
 }
 
+function readHello(reader: Reader): HelloCommand {
+  const session = reader.session();
+  const command: Writable<HelloCommand> = {
+    type: 'hello',
+    dialect: 'express',
+    session,
+    ...settings(reader),
+    epoch: undefined,
+  };
+  while (reader.hasField) {
+    if (reader.field() === FIELDS.epoch) command.epoch = reader.uintField();
+    else reader.skipField();
+  }
+  return command;
+}
+
+function readReady(reader: Reader): ReadyCommand {
+  const session = reader.session();
+  const command: Writable<ReadyCommand> = {
+    type: 'ready',
+    dialect: 'express',
+    session,
+    ...settings(reader),
+    service: reader.name(),
+    credit: reader.uint(),
+    held: reader.ascending(),
+    epoch: undefined,
+    worker: undefined,
+  };
+  while (reader.hasField) {
+    switch (reader.field()) {
+      case FIELDS.epoch:
+        command.epoch = reader.uintField();
+        break;
+      case FIELDS.worker:
+        command.worker = reader.sessionField();
+        break;
+      default:
+        reader.skipField();
+    }
+  }
+  return command;
+}
+
 function readWelcome(reader: Reader): WelcomeCommand {
-  const resumed = (reader.byte() & RESUMED) !== 0;
-  return { type: 'welcome', dialect: 'express', resumed, ...settings(reader) };
+  const flags = reader.byte();
+  const command: Writable<WelcomeCommand> = {
+    type: 'welcome',
+    dialect: 'express',
+    resumed: (flags & RESUMED) !== 0,
+    ...settings(reader),
+    epoch: undefined,
+    standby: (flags & STANDBY) !== 0,
+  };
+  while (reader.hasField) {
+    if (reader.field() === FIELDS.epoch) command.epoch = reader.uintField();
+    else reader.skipField();
+  }
+  return command;
 }
 
 function settings(reader: Reader): { heartbeatInterval: number; heartbeatLiveness: number } {

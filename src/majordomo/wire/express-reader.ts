@@ -11,6 +11,7 @@ import {
   HEADERS_LIMIT,
   HELD_LIMIT,
   INLINE_LIMIT,
+  KEYS_LIMIT,
   PROLOGUE,
   SESSION_LENGTH,
 } from './express-format.ts';
@@ -179,6 +180,17 @@ export class Reader {
     return numbers;
   }
 
+  /** Names, however often each. */
+  keys(): string[] {
+    const count = this.uint();
+    const all: string[] = [];
+    if (count > KEYS_LIMIT) this.refuse('too many keys');
+    for (let index = 0; index < count && this.#reason === undefined; index++) {
+      all.push(this.name());
+    }
+    return all;
+  }
+
   /** The frames of a body. */
   body(): Frames {
     const count = this.uint();
@@ -206,6 +218,13 @@ export class Reader {
     const end = this.#fieldEnd();
     const value = this.uint();
     return this.#at === end ? value : this.refuse('a field has another length');
+  }
+
+  sessionField(): string {
+    const end = this.#fieldEnd();
+    const id = this.session();
+    if (this.#at !== end) this.refuse('a field has another length');
+    return id;
   }
 
   /** Text of 1 to `limit` bytes of UTF-8. */

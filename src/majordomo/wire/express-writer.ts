@@ -11,6 +11,8 @@ import {
   EXPRESS_TAG,
   FRAME_LIMIT,
   HEADER_LIMIT,
+  KEYS_LIMIT,
+  KEYS_SIZE,
   PROLOGUE,
   SESSION_LENGTH,
 } from './express-format.ts';
@@ -151,6 +153,19 @@ export class Pack implements Outgoing {
     }
   }
 
+  /** Names: how many, then each. Of too many bytes of them only the last ones. */
+  keys(names: readonly string[]): void {
+    let first = names.length;
+    let size = 0;
+    while (first > 0 && names.length - first < KEYS_LIMIT) {
+      size += 1 + Buffer.byteLength(names[first - 1]!);
+      if (size > KEYS_SIZE) break;
+      first--;
+    }
+    this.uint(names.length - first);
+    for (let index = first; index < names.length; index++) this.name(names[index]!);
+  }
+
   /** The frames of a body: small ones here, large ones as further frames. */
   body(frames: Frames): void {
     const count = frames.length;
@@ -174,6 +189,12 @@ export class Pack implements Outgoing {
     this.#buffer[this.#end++] = tag;
     this.uint(length);
     this.#text(text);
+  }
+
+  sessionField(tag: number, id: string): void {
+    this.byte(tag);
+    this.byte(SESSION_LENGTH);
+    this.session(id);
   }
 
   bytesField(tag: number, bytes: Uint8Array): void {

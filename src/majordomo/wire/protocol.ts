@@ -70,12 +70,20 @@ const GRAMMARS: Readonly<Record<StockDialect, Grammar>> = {
 /** The port on which a worker asks, as a client of 0.1, whether the broker speaks express. */
 const PROBE = 'probe';
 
-/** The codec of a broker, whose one socket speaks every dialect. */
+/** The port on which a passive broker follows the active one. */
+const ACTIVE = 'active';
+
+/** The codec of a broker, whose one socket speaks every dialect; to the other of a pair it has one more. */
 export const brokerCodec: Codec<string, BrokerInput, BrokerOutput> = {
-  decode: (_port, frames, deliver) =>
-    express.isExpress(frames)
+  decode: (port, frames, deliver) => {
+    const isExpress = express.isExpress(frames);
+    if (port === ACTIVE) {
+      return isExpress ? express.decodeForFollower(frames, deliver) : 'unknown header';
+    }
+    return isExpress
       ? express.decodeForBroker(frames, deliver)
-      : deliverOr(decodeForBroker(frames), deliver),
+      : deliverOr(decodeForBroker(frames), deliver);
+  },
   encode: (_port, command, open) => encode(command, open),
 };
 

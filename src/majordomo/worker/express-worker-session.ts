@@ -8,7 +8,10 @@
  * A broken link does not end it: READY with the same session id follows on the new one at once, and
  * what runs goes on. Results wait for WELCOME meanwhile, as a broker that was restarted may by now
  * have given their numbers to other requests.
+ *
+ * With a passive broker of a pair a session stands by: it beats, and gets no work until the broker serves.
  */
+import type { Epoch } from '../../core/election.ts';
 import type { Failure } from '../../core/errors.ts';
 import {
   beaten,
@@ -21,18 +24,22 @@ import {
   type HeartbeatSettings,
 } from '../../core/heartbeat.ts';
 import type { Frames, Instant } from '../../core/machine.ts';
-import { nextBeat, startBeats } from '../../core/reconciliation.ts';
-import { backoffDelay, type Random } from '../../core/retry.ts';
+import { startBeats } from '../../core/reconciliation.ts';
+import { backoffDelay } from '../../core/retry.ts';
 import type {
+  DispatchCommand,
   HeartbeatCommand,
-  SessionId,
+  StandingCommand,
   WelcomeCommand,
   WorkerInput,
-  WorkerOutput,
 } from '../wire/commands.ts';
 import { expectLarge } from '../wire/large.ts';
+import { BrokerStanding } from './broker-standing.ts';
+import { SessionVoice } from './session-voice.ts';
+import { newSessionId, type SharedWork } from './shared-work.ts';
 import type {
   BrokerLossReason,
+  ExpressPort,
   HandlerToken,
   SessionHost,
   WorkerOutbox,
@@ -42,14 +49,24 @@ import { WorkerRequests } from './worker-requests.ts';
 
 type Phase = 'idle' | 'connecting' | 'active' | 'reattaching' | 'waiting';
 
-const PORT = 'express';
+/** Who has the sessions. */
+export interface ExpressHost extends Pick<SessionHost, 'nextToken'> {
+  /** A session ended, and not because it was asked to. */
+  handleLost(now: Instant, session: ExpressWorkerSession, wasWelcome: boolean): void;
+  /** The broker of this session is one of a pair, and showed its epoch. */
+  handlePair(now: Instant, session: ExpressWorkerSession, isHigher: boolean): void;
+}
 
 export class ExpressWorkerSession {
+  readonly port: ExpressPort;
   readonly #outbox: WorkerOutbox;
-  readonly #host: SessionHost;
+  readonly #host: ExpressHost;
+  readonly #shared: SharedWork;
+  readonly #standing: BrokerStanding;
   readonly #settings: WorkerSettings;
   readonly #endpoints: readonly string[];
   readonly #requests: WorkerRequests;
+  readonly #voice: SessionVoice;
   /** Plain data, for the fingerprint of the machine that it is part of. */
   readonly state = {
     phase: 'idle' as Phase,
@@ -59,30 +76,30 @@ export class ExpressWorkerSession {
     /** What both sides agreed on; before WELCOME our own. */
     pace: { heartbeatInterval: 0, heartbeatLiveness: 0 } as HeartbeatSettings,
     heartbeat: undefined as Heartbeat | undefined,
-    beats: startBeats(),
     /** Sessions lost since a broker was last heard. */
     retries: 0,
     reconnectAt: Infinity,
-    /** The credit that the broker was told last. */
-    credit: 0,
-    /** It has changed since READY: it is told again with each heartbeat, as the word may be lost. */
-    hasToldCredit: false,
-    /** READY had no room in the queue. */
-    isReadyDue: false,
   };
 
   /** @param endpoints may grow, but not change */
   constructor(
+    port: ExpressPort,
     outbox: WorkerOutbox,
-    host: SessionHost,
+    host: ExpressHost,
+    shared: SharedWork,
     settings: WorkerSettings,
     endpoints: readonly string[],
   ) {
+    this.port = port;
     this.#outbox = outbox;
     this.#host = host;
+    this.#shared = shared;
     this.#settings = settings;
     this.#endpoints = endpoints;
-    this.#requests = new WorkerRequests(outbox, host, settings.replyBufferBytes);
+    this.#standing = new BrokerStanding(outbox, port, shared);
+    const { replyBufferBytes } = settings;
+    this.#requests = new WorkerRequests(outbox, port, host, shared, replyBufferBytes);
+    this.#voice = new SessionVoice(outbox, port, settings, shared, this.#requests);
   }
 
   get nextTimeout(): Instant {
@@ -93,7 +110,12 @@ export class ExpressWorkerSession {
 
   /** For the fingerprint of the machine that it is part of. */
   get states(): readonly object[] {
-    return [this.state, ...this.#requests.states];
+    const { state } = this.#voice;
+    return [this.state, state, ...this.#requests.states, ...this.#standing.states];
+  }
+
+  get endpoint(): string {
+    return this.#endpoints[this.state.endpoint]!;
   }
 
   /** True during a session. */
@@ -106,6 +128,16 @@ export class ExpressWorkerSession {
     return this.state.phase === 'idle';
   }
 
+  /** True while the broker knows the session, unless that went unnoticed when their link broke. */
+  get isWelcome(): boolean {
+    return this.state.phase === 'active' || this.state.phase === 'reattaching';
+  }
+
+  /** True while the broker is the one of its pair that serves. */
+  get isServed(): boolean {
+    return this.state.phase === 'active' && this.#standing.isServing;
+  }
+
   /** Handlers that have not settled, or whose reply has not left. */
   get running(): number {
     return this.#requests.size;
@@ -116,8 +148,24 @@ export class ExpressWorkerSession {
     return this.#requests.orphans;
   }
 
+  /** The broker may wait for the outcome under this key. */
+  tell(key: string): void {
+    this.#standing.tell(key);
+  }
+
+  /** Its broker serves, but under an epoch whose time is over: it is told so. */
+  warn(): void {
+    const { isOutdated, isStandby } = this.#standing;
+    if (this.state.phase === 'active' && isOutdated && !isStandby) this.#standing.saySeen();
+  }
+
+  /** The keys under which handlers are at work whose outcome can be told of. */
+  runningKeys(): Iterable<string> {
+    return this.#requests.runningKeys();
+  }
+
   handleCommand(now: Instant, command: WorkerInput): void {
-    const { heartbeat, phase, pace, beats } = this.state;
+    const { heartbeat, phase, pace } = this.state;
     if (heartbeat === undefined) return;
     if (command.dialect !== 'express') {
       const reason = `a ${command.dialect} command in a session of express`;
@@ -128,7 +176,7 @@ export class ExpressWorkerSession {
     if (phase === 'active') heard(heartbeat, now, pace);
     switch (command.type) {
       case 'dispatch':
-        return this.#requests.start(now, command, beats.sent);
+        return this.#start(now, command);
       case 'credit':
         return this.#requests.credited(command.number, command.bytes);
       case 'cancel':
@@ -137,6 +185,8 @@ export class ExpressWorkerSession {
         return this.#reconcile(command);
       case 'welcome':
         return this.#welcome(now, command, heartbeat);
+      case 'standing':
+        return this.#takeStanding(now, command);
       case 'announce':
         return expectLarge(heartbeat, now, command.bytes);
       case 'disconnect':
@@ -153,15 +203,17 @@ export class ExpressWorkerSession {
     if (state.phase === 'active') {
       state.phase = 'reattaching';
       this.#requests.hold();
+      this.#standing.unlink();
       state.heartbeat = startHeartbeat(now, state.pace);
     }
-    this.#sayReady();
+    this.#voice.sayReady(this.state.id);
   }
 
   handleWritable(): void {
-    if (this.state.isReadyDue) this.#sayReady();
-    this.#tellCredit();
+    this.#voice.flush(this.state.id);
+    this.tellCredit();
     this.#requests.flush();
+    this.#standing.flush();
   }
 
   handleTimeout(now: Instant): void {
@@ -194,10 +246,18 @@ export class ExpressWorkerSession {
    * The handler of a request that it has is done. True if that makes room for others.
    * @param failure instead of a reply
    */
-  finish(token: HandlerToken, body: Frames, failure: Failure | undefined): boolean {
-    const wasOrphan = this.#requests.finish(token, body, failure);
-    if (wasOrphan) this.#tellCredit();
+  finish(now: Instant, token: HandlerToken, body: Frames, failure: Failure | undefined): boolean {
+    const wasOrphan = this.#requests.finish(now, token, body, failure);
+    if (wasOrphan) this.tellCredit();
     return wasOrphan;
+  }
+
+  /** A broker of a lower epoch than the highest serves no more: what it gives others may give, too. */
+  #start(now: Instant, command: DispatchCommand): void {
+    const { sent } = this.#voice.state.beats;
+    if (!this.#standing.isOutdated) return this.#requests.start(now, command, sent);
+    this.#requests.handBack(command.number ?? 0);
+    this.#standing.saySeen();
   }
 
   // The session
@@ -211,22 +271,19 @@ export class ExpressWorkerSession {
     state.id = newSessionId(random);
     state.pace = { heartbeatInterval, heartbeatLiveness };
     state.heartbeat = startHeartbeat(now, state.pace);
-    state.beats = startBeats();
-    this.#outbox.open(PORT, this.#endpoint());
-    this.#sayReady();
-    this.#outbox.emit({ type: 'connecting', endpoint: this.#endpoint(), dialect: 'express' });
+    this.#voice.state.beats = startBeats();
+    this.#outbox.open(this.port, this.endpoint);
+    this.#voice.sayReady(this.state.id);
+    this.#outbox.emit({ type: 'connecting', endpoint: this.endpoint, dialect: 'express' });
   }
 
-  /** From now on it takes so many requests at a time, orphans included. */
-  setRoom(room: number): void {
-    this.#requests.state.room = room;
-    this.#tellCredit();
-  }
-
-  /** Takes nothing new; call `retire` once nothing runs. */
-  drain(): void {
-    this.#requests.state.isDraining = true;
-    this.#tellCredit();
+  /** Ends a session that was never welcomed, and begins no other. */
+  abandon(): void {
+    if (this.isOpen) {
+      this.#outbox.close(this.port);
+      this.#close();
+    }
+    this.#rest();
   }
 
   /** Says goodbye and begins no more, unless handlers run: then ask again later. */
@@ -248,8 +305,8 @@ export class ExpressWorkerSession {
     const { heartbeat } = this.state;
     if (heartbeat !== undefined) {
       this.#sayBeat(now, heartbeat);
-      this.#send({ type: 'disconnect', dialect: 'express' });
-      this.#outbox.close(PORT, true);
+      this.#voice.sayGoodbye();
+      this.#outbox.close(this.port, true);
       this.#close();
     }
     this.#rest();
@@ -263,51 +320,43 @@ export class ExpressWorkerSession {
   #close(): void {
     const { state } = this;
     state.heartbeat = undefined;
-    state.isReadyDue = false;
+    this.#voice.state.isReadyDue = false;
     this.#requests.hold();
+    this.#standing.clear();
     this.#outbox.emit({ type: 'sessionClosed', session: state.id });
   }
 
   #endSession(now: Instant, reason: BrokerLossReason): void {
-    const { state } = this;
-    this.#outbox.close(PORT);
-    this.#outbox.emit({ type: 'brokerLost', endpoint: this.#endpoint(), reason });
+    const { state, isWelcome } = this;
+    this.#outbox.close(this.port);
+    this.#outbox.emit({ type: 'brokerLost', endpoint: this.endpoint, reason });
     this.#close();
     this.#requests.orphanAll();
-    const { reconnectInterval: backoff, reconnectLimit: backoffLimit, random } = this.#settings;
+    const {
+      reconnectInterval: backoff,
+      reconnectLimit,
+      heartbeatInterval,
+      random,
+    } = this.#settings;
+    // A broker of a pair may take over as soon as it is back, and waits for its workers for an expiry only.
+    const { isPair } = this.#shared.epochs;
+    const backoffLimit = isPair ? Math.min(reconnectLimit, heartbeatInterval) : reconnectLimit;
     state.phase = 'waiting';
     state.reconnectAt = now + backoffDelay({ backoff, backoffLimit }, state.retries++, random);
-    this.#host.sessionLost(now, (state.endpoint + 1) % this.#endpoints.length);
-  }
-
-  #sayReady(): void {
-    const { state } = this;
-    const { service, heartbeatInterval, heartbeatLiveness } = this.#settings;
-    state.credit = this.#requests.credit;
-    state.hasToldCredit = false;
-    state.isReadyDue = !this.#send({
-      type: 'ready',
-      dialect: 'express',
-      service,
-      session: state.id,
-      credit: state.credit,
-      heartbeatInterval,
-      heartbeatLiveness,
-      held: this.#requests.held,
-    });
+    this.#host.handleLost(now, this, isWelcome);
   }
 
   #welcome(now: Instant, command: WelcomeCommand, heartbeat: Heartbeat): void {
-    const { state } = this;
+    const { state, endpoint } = this;
     const { phase, pace } = state;
-    const endpoint = this.#endpoint();
+    const { epoch } = command;
+    const verdict = epoch === undefined ? 'same' : this.#shared.epochs.judge(epoch);
+    if (verdict === 'implausible') return this.#refuse(epoch!);
     state.pace = slowerOf(this.#settings, command);
     state.phase = 'active';
     state.retries = 0;
     heard(heartbeat, now, state.pace);
-    if (phase === 'connecting') {
-      this.#outbox.emit({ type: 'ready', endpoint, dialect: 'express', session: 0 });
-    } else if (phase === 'reattaching') {
+    if (phase === 'reattaching') {
       this.#outbox.emit({ type: 'reattached', endpoint, resumed: command.resumed });
     }
     if (phase === 'connecting' || pace.heartbeatInterval !== state.pace.heartbeatInterval) {
@@ -315,54 +364,70 @@ export class ExpressWorkerSession {
       this.#outbox.emit({ type: 'sessionOpened', endpoint, session: state.id, interval });
     }
     if (!command.resumed) {
-      state.beats = startBeats();
+      this.#voice.state.beats = startBeats();
       this.#requests.orphanAll();
     }
+    const { standby = false } = command;
+    if (epoch !== undefined && (standby || verdict === 'outdated')) this.#standBy(epoch, !standby);
+    else this.#standing.serves(endpoint, epoch);
     // What was heard before may be of an earlier life of the broker's session: no echo may claim it.
-    state.beats.heard = 0;
+    this.#voice.state.beats.heard = 0;
     this.#beat(now, heartbeat);
     this.#requests.release();
     this.#requests.flush();
+    if (epoch !== undefined) this.#host.handlePair(now, this, verdict === 'higher');
+  }
+
+  /** A broker of a pair serves from now on, and asks what is done; or it serves no more. */
+  #takeStanding(now: Instant, { active, epoch }: StandingCommand): void {
+    if (this.state.phase !== 'active') return;
+    const verdict = this.#shared.epochs.judge(epoch);
+    if (verdict === 'implausible') return this.#refuse(epoch);
+    if (active && verdict !== 'outdated') {
+      this.#standing.serves(this.endpoint, epoch);
+      this.#standing.answer(now);
+      this.tellCredit();
+    } else this.#standBy(epoch, active);
+    this.#host.handlePair(now, this, verdict === 'higher');
+  }
+
+  /** Whoever serves no more waits for nothing. @param claims it believes that it does */
+  #standBy(epoch: Epoch, claims: boolean): void {
+    this.#requests.orphanAll();
+    this.#standing.standsBy(this.endpoint, epoch);
+    if (claims) this.#standing.saySeen();
+  }
+
+  #refuse(epoch: Epoch): void {
+    this.#outbox.emit({ type: 'malformed', reason: `an epoch of ${epoch}` });
   }
 
   #beat(now: Instant, heartbeat: Heartbeat): void {
     this.#sayBeat(now, heartbeat);
-    this.#tellCredit(this.state.hasToldCredit);
+    this.tellCredit(true);
+    this.#shared.outcomes.expire(now);
   }
 
   #sayBeat(now: Instant, heartbeat: Heartbeat): void {
     const { state } = this;
     beaten(heartbeat, now, state.pace);
-    if (state.phase !== 'active') return;
-    const numbers = nextBeat(state.beats);
-    this.#send({ type: 'heartbeat', dialect: 'express', ...numbers, held: this.#requests.held });
+    if (state.phase === 'active') this.#voice.sayBeat();
   }
 
   /** The broker says what it has given us: what it no longer counts on is in vain. */
   #reconcile({ beat = 0, echo = 0, held = [] }: HeartbeatCommand): void {
-    this.#requests.reconcile(this.state.beats, { beat, echo, held });
-    this.#tellCredit();
+    this.#requests.reconcile(this.#voice.state.beats, { beat, echo, held });
+    this.tellCredit();
   }
 
-  #endpoint(): string {
-    return this.#endpoints[this.state.endpoint]!;
+  /**
+   * Tells how much room there is now. A broker that does not serve is told when it does, and that there will
+   * be none.
+   */
+  tellCredit(isBeat = false): void {
+    if (this.state.phase !== 'active') return;
+    const { isStandby, isOutdated } = this.#standing;
+    if ((isStandby || isOutdated) && !this.#shared.state.isDraining) return;
+    this.#voice.tellCredit(isBeat);
   }
-
-  /** What is not told, as the queue is full, is told with the next heartbeat. */
-  #tellCredit(again = false): void {
-    const { state } = this;
-    const { credit } = this.#requests;
-    if (state.phase !== 'active' || (credit === state.credit && !again)) return;
-    if (!this.#send({ type: 'capacity', dialect: 'express', credit })) return;
-    state.credit = credit;
-    state.hasToldCredit = true;
-  }
-
-  #send(command: WorkerOutput): boolean {
-    return this.#outbox.send(PORT, '', command);
-  }
-}
-
-function newSessionId(random: Random): SessionId {
-  return String.fromCharCode(...Array.from({ length: 16 }, () => Math.floor(random() * 256)));
 }

@@ -11,16 +11,22 @@ import type { Frames, Instant } from '../../core/machine.ts';
 import type { UnderWay } from '../../core/reconciliation.ts';
 import type { DispatchNumber, ResultCommand } from '../wire/commands.ts';
 import { announcedBytes } from '../wire/large.ts';
-import type { CancelReason, HandlerToken, WorkerOutbox } from './worker-events.ts';
+import type { CancelReason, ExpressPort, HandlerToken, WorkerOutbox } from './worker-events.ts';
 
 /** Plain data: one request in the hands of a handler. */
 export interface Running extends UnderWay {
   readonly number: DispatchNumber;
   readonly token: HandlerToken;
+  readonly key: string | undefined;
   /** When nobody waits for it any more. */
   deadlineAt: Instant;
   /** The session that it came in is over, or the broker no longer counts on this reply. */
   isOrphan: boolean;
+  /** It goes on as one, and its outcome will be told of under its key. */
+  isSurvivor: boolean;
+  /** Of a request whose outcome is to be remembered: its parts, or undefined if they are too many. */
+  written: Uint8Array[] | undefined;
+  writtenBytes: number;
   /** Bytes of parts that may be on their way; `Infinity` without a limit. */
   readonly window: number;
   /** Bytes of parts sent, and how many of them the reader has taken. */
@@ -41,6 +47,7 @@ const NO_FRAMES: Frames = [];
 
 export class ReplyWriter {
   readonly #outbox: WorkerOutbox;
+  readonly #port: ExpressPort;
   readonly #bufferBytes: number;
   /** Plain data, for the fingerprint of the machine that it is part of. */
   readonly state = {
@@ -51,8 +58,9 @@ export class ReplyWriter {
   };
 
   /** @param bufferBytes of parts of one reply that may wait, beside a single larger one */
-  constructor(outbox: WorkerOutbox, bufferBytes: number) {
+  constructor(outbox: WorkerOutbox, port: ExpressPort, bufferBytes: number) {
     this.#outbox = outbox;
+    this.#port = port;
     this.#bufferBytes = bufferBytes;
   }
 
@@ -151,9 +159,9 @@ export class ReplyWriter {
     };
     const bytes = announcedBytes(command.body);
     if (bytes !== undefined) {
-      this.#outbox.send('express', '', { type: 'announce', dialect: 'express', bytes });
+      this.#outbox.send(this.#port, '', { type: 'announce', dialect: 'express', bytes });
     }
-    return this.#outbox.send('express', '', command);
+    return this.#outbox.send(this.#port, '', command);
   }
 }
 

@@ -1,4 +1,5 @@
 /** What a worker is asked and what it tells: the calls and events of its machine, and its settings. */
+import type { Epoch } from '../../core/election.ts';
 import type { Failure } from '../../core/errors.ts';
 import type { Frames, Instant, Outbox } from '../../core/machine.ts';
 import type { HandlerToken, SessionSettings } from '../../core/worker-session.ts';
@@ -8,7 +9,9 @@ import type { WorkerProtocol } from '../options.ts';
 
 /** A session of stock MDP has a socket of its own for each request at a time, express one for all. */
 export type StockPort = `stock-${number}`;
-export type WorkerPort = ProbePort | StockPort | 'express';
+/** In a pair of brokers there is a session with each. */
+export type ExpressPort = 'express' | `express-${number}`;
+export type WorkerPort = ProbePort | StockPort | ExpressPort;
 
 export type { HandlerToken } from '../../core/worker-session.ts';
 
@@ -44,8 +47,21 @@ export type CancelReason =
 
 export type WorkerEvent =
   | { type: 'connecting'; endpoint: string; dialect: Dialect }
-  /** The broker answered: requests may come. `session` counts those of stock MDP from 0. */
-  | { type: 'ready'; endpoint: string; dialect: Dialect; session: number }
+  /**
+   * The broker answered, or serves from now on: requests may come. `session` counts those of stock MDP from
+   * 0; a broker of a pair serves under an epoch.
+   */
+  | {
+      type: 'ready';
+      endpoint: string;
+      dialect: Dialect;
+      session: number;
+      epoch?: Epoch | undefined;
+    }
+  /** A passive broker of a pair answered, or one serves no more: it keeps the session, and gives no work. */
+  | { type: 'standby'; endpoint: string; epoch: Epoch }
+  /** A broker of a pair serves under a higher epoch than the last one: it has taken over. */
+  | { type: 'failedOver'; endpoint: string; epoch: Epoch }
   /** The link broke and is there again. Not `resumed`: the broker knew nothing of this session. */
   | { type: 'reattached'; endpoint: string; resumed: boolean }
   | {
@@ -61,11 +77,16 @@ export type WorkerEvent =
     }
   /** Nobody waits for the reply of a running request. */
   | { type: 'requestCancelled'; token: HandlerToken; reason: CancelReason }
-  /** The session of a running request ended: its reply will reach no one. */
+  /** The session of a running request ended: its reply will reach no one. In a pair not under a key. */
   | { type: 'requestLost'; token: HandlerToken }
   | { type: 'brokerLost'; endpoint: string; reason: BrokerLossReason }
   /** A handler finished after its session had ended. */
   | { type: 'replyDropped'; token: HandlerToken }
+  /**
+   * In a pair, under an idempotency key: a handler finished after its session had ended, and whoever serves
+   * is told of its reply.
+   */
+  | { type: 'replyKept'; token: HandlerToken }
   | { type: 'malformed'; reason: string }
   /** A socket could not be opened: too many are open in this process. It is tried again. */
   | { type: 'socketFailed'; reason: string }

@@ -2,7 +2,7 @@
  * The Majordomo worker as a pure machine: 7/MDP, 18/MDP and express.
  *
  * It asks its broker which dialect to speak (`negotiation.ts`), and speaks it: over one session of
- * express, or over as many of stock MDP as it takes requests at a time. When the answer changes, or a
+ * express, one with each broker of a pair, or over as many of stock MDP as it takes requests at a time. When the answer changes, or a
  * session ends, handlers of the old one still run: whatever they leave free the new one may use, so
  * that never more run than the user wants.
  */
@@ -11,10 +11,11 @@ import { Deadlines } from '../../core/deadlines.ts';
 import { fingerprintOf } from '../../core/fingerprint.ts';
 import type { Address, Frames, Instant, Machine } from '../../core/machine.ts';
 import type { WorkerInput } from '../wire/commands.ts';
-import { ExpressWorkerSession } from './express-worker-session.ts';
+import { ExpressSessions } from './express-sessions.ts';
 import { Negotiation } from '../negotiation.ts';
 import { StockWorkerSession } from './stock-worker-session.ts';
 import type {
+  ExpressPort,
   HandlerToken,
   SessionHost,
   StockPort,
@@ -46,7 +47,7 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
     tokens: 0,
   };
   readonly #negotiation: Negotiation;
-  readonly #express: ExpressWorkerSession;
+  readonly #express: ExpressSessions;
   /** As many as were ever needed at a time. */
   readonly #stock: StockWorkerSession[] = [];
   readonly #stockDue = new Deadlines<StockWorkerSession>();
@@ -55,7 +56,7 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
     this.#outbox = outbox;
     this.#settings = settings;
     this.#negotiation = new Negotiation(outbox, settings.protocol, settings.random);
-    this.#express = new ExpressWorkerSession(outbox, this, settings, this.#state.endpoints);
+    this.#express = new ExpressSessions(outbox, this, settings, this.#state.endpoints);
   }
 
   get nextTimeout(): Instant {
@@ -74,9 +75,19 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
     return this.#express.running + inStock;
   }
 
+  /** How many handlers have not settled. */
+  get handling(): number {
+    return this.running - this.#express.running + this.#express.unsettled;
+  }
+
+  /** Bytes of the outcomes that it remembers for a broker that takes over. */
+  get rememberedBytes(): number {
+    return this.#express.rememberedBytes;
+  }
+
   handleCommand(now: Instant, port: WorkerPort, _from: Address, command: WorkerInput): void {
-    if (port === 'express') {
-      this.#express.handleCommand(now, command);
+    if (isExpress(port)) {
+      this.#express.handleCommand(now, port, command);
       // Hot: these change nothing for anybody else, but that credit lets the last reply go.
       const isHot = command.type === 'dispatch' || command.type === 'credit';
       if (isHot && this.#state.phase === 'open') return;
@@ -115,18 +126,18 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
 
   handlePeerGone(now: Instant, port: WorkerPort): void {
     if (port === 'probe') return;
-    if (port !== 'express') {
+    if (!isExpress(port)) {
       return this.#toStock(now, port, (session) => session.handlePeerGone(now));
     }
-    this.#express.handlePeerGone(now);
+    this.#express.of(port)?.handlePeerGone(now);
   }
 
   handleWritable(now: Instant, port: WorkerPort): void {
     if (port === 'probe') return;
-    if (port !== 'express') {
+    if (!isExpress(port)) {
       return this.#toStock(now, port, (session) => session.handleWritable());
     }
-    this.#express.handleWritable();
+    this.#express.of(port)?.handleWritable();
     if (this.#state.phase !== 'open') this.#settle(now);
   }
 
@@ -177,8 +188,8 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
     if (phase !== 'open') return this.#finishDraining(now);
     if (endpoints.length === 0 || verdict === 'asking') return;
     if (verdict === 'plain') return this.#fillStock(now);
-    this.#express.setRoom(this.#settings.concurrency - this.#retireStock());
-    if (this.#express.isIdle) this.#express.connect(now, this.#negotiation.endpoint);
+    const room = this.#settings.concurrency - this.#retireStock();
+    this.#express.settle(now, room, this.#negotiation.endpoint);
   }
 
   /**
@@ -256,14 +267,16 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
   // Requests
 
   #write(token: HandlerToken, body: Frames): void {
-    if (this.#express.has(token)) return this.#express.write(token, body);
+    const express = this.#express.with(token);
+    if (express !== undefined) return express.write(token, body);
     this.#stockWith(token)?.write(token, body);
     this.#outbox.emit({ type: 'written', token });
   }
 
   #finish(now: Instant, token: HandlerToken, body: Frames, failure?: Failure): void {
-    if (this.#express.has(token)) {
-      const wasOrphan = this.#express.finish(token, body, failure);
+    const express = this.#express.with(token);
+    if (express !== undefined) {
+      const wasOrphan = this.#express.finish(now, express, token, body, failure);
       // Hot: a reply in the ordinary course of things changes nothing for anybody else.
       if (wasOrphan || this.#state.phase !== 'open') this.#settle(now);
       return;
@@ -278,4 +291,8 @@ export class WorkerMachine implements Machine<WorkerPort, WorkerInput, WorkerCal
   #stockWith(token: HandlerToken): StockWorkerSession | undefined {
     return this.#stock.find((session) => session.has(token));
   }
+}
+
+function isExpress(port: WorkerPort): port is ExpressPort {
+  return port === 'express' || port.startsWith('express-');
 }

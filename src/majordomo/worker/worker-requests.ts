@@ -3,25 +3,39 @@
  *
  * One whose session ends, or that the broker gives up, becomes an orphan: its handler runs on and
  * takes up room, but what it returns is dropped. What comes in excess of the room is handed back.
+ *
+ * In a pair of brokers an orphan under an idempotency key is a survivor: nobody tells it to stop, and
+ * whoever serves is told of its outcome, as is, if it asks, of every other one under a key.
  */
 import type { Failure } from '../../core/errors.ts';
+import { sizeOf } from '../../core/frames.ts';
 import type { Frames, Instant } from '../../core/machine.ts';
 import { NumberMap } from '../../core/number-map.ts';
 import { lostOnTheWay, type Beats } from '../../core/reconciliation.ts';
 import { keepBody, type DispatchCommand, type DispatchNumber } from '../wire/commands.ts';
+import type { Outcome } from './outcomes.ts';
 import { ReplyWriter, type Running } from './reply-writer.ts';
-import type { CancelReason, HandlerToken, SessionHost, WorkerOutbox } from './worker-events.ts';
+import type { SharedWork } from './shared-work.ts';
+import type {
+  CancelReason,
+  ExpressPort,
+  HandlerToken,
+  SessionHost,
+  WorkerOutbox,
+} from './worker-events.ts';
 
 export class WorkerRequests {
   readonly #outbox: WorkerOutbox;
-  readonly #host: SessionHost;
+  readonly #port: ExpressPort;
+  readonly #host: Pick<SessionHost, 'nextToken'>;
+  readonly #shared: SharedWork;
+  readonly #bufferBytes: number;
   readonly #writer: ReplyWriter;
   /** Plain data, for the fingerprint of the machine that it is part of. */
   readonly state = {
-    /** Requests that the worker takes at a time over express, orphans included. */
-    room: 0,
-    isDraining: false,
     running: new NumberMap<Running>(),
+    /** Those of them whose handlers have not settled. */
+    unsettled: 0,
     /** Those of them that are not orphans. */
     dispatches: new NumberMap<Running>(),
     /** Not started, and to be handed back when there is room to say so. */
@@ -30,11 +44,20 @@ export class WorkerRequests {
     deadlineAt: Infinity,
   };
 
-  /** @param bufferBytes of parts of one reply that may wait */
-  constructor(outbox: WorkerOutbox, host: SessionHost, bufferBytes: number) {
+  /** @param bufferBytes of parts of one reply that may wait, or be remembered */
+  constructor(
+    outbox: WorkerOutbox,
+    port: ExpressPort,
+    host: Pick<SessionHost, 'nextToken'>,
+    shared: SharedWork,
+    bufferBytes: number,
+  ) {
     this.#outbox = outbox;
+    this.#port = port;
     this.#host = host;
-    this.#writer = new ReplyWriter(outbox, bufferBytes);
+    this.#shared = shared;
+    this.#bufferBytes = bufferBytes;
+    this.#writer = new ReplyWriter(outbox, port, bufferBytes);
   }
 
   /** For the fingerprint of the machine that it is part of. */
@@ -54,8 +77,20 @@ export class WorkerRequests {
 
   /** How many requests the broker may have given us at a time. */
   get credit(): number {
-    const { isDraining, room } = this.state;
-    return isDraining ? 0 : Math.max(0, room - this.orphans);
+    return this.#shared.state.isDraining ? 0 : Math.max(0, this.#room - this.orphans);
+  }
+
+  /** Requests that it may have at a time, orphans included. */
+  get #room(): number {
+    return this.#shared.roomBeside(this.state.unsettled);
+  }
+
+  /** The keys under which handlers are at work whose outcome can be told of. */
+  *runningKeys(): Generator<string> {
+    for (const running of this.state.running.values()) {
+      const { key, reply } = running;
+      if (key !== undefined && reply === undefined && canSurvive(running)) yield key;
+    }
   }
 
   /** What the broker counts on, in ascending order. */
@@ -77,14 +112,19 @@ export class WorkerRequests {
       const reason = `dispatch ${number} came twice`;
       return this.#outbox.emit({ type: 'malformed', reason });
     }
-    if (state.isDraining || state.running.size >= state.room) return this.#handBack(number);
+    const { isDraining } = this.#shared.state;
+    if (isDraining || state.running.size >= this.#room) return this.handBack(number);
     const token = this.#host.nextToken();
     const running: Running = {
       number,
       sentAfter,
       token,
+      key: command.key,
       deadlineAt: now + timeLeft,
       isOrphan: false,
+      isSurvivor: false,
+      written: NO_PARTS,
+      writtenBytes: 0,
       window,
       sentBytes: 0,
       takenBytes: 0,
@@ -95,6 +135,8 @@ export class WorkerRequests {
       reply: undefined,
     };
     state.running.set(token, running);
+    state.unsettled++;
+    this.#shared.state.unsettled++;
     state.dispatches.set(number, running);
     state.deadlineAt = Math.min(state.deadlineAt, running.deadlineAt);
     this.#outbox.emit({
@@ -110,22 +152,60 @@ export class WorkerRequests {
 
   /** A part of the reply to a request that it has. */
   write(token: HandlerToken, body: Frames): void {
-    this.#writer.write(this.state.running.get(token)!, body);
+    const running = this.state.running.get(token)!;
+    if (running.key !== undefined && this.#shared.epochs.isPair) this.#keepPart(running, body);
+    this.#writer.write(running, body);
+  }
+
+  /** Whoever is told of the outcome is told all of it. */
+  #keepPart(running: Running, body: Frames): void {
+    if (running.written === undefined || running.reply !== undefined) return;
+    running.writtenBytes += sizeOf(body);
+    if (running.writtenBytes <= this.#bufferBytes) {
+      if (running.written === NO_PARTS) running.written = [...body];
+      else running.written.push(...body);
+      return;
+    }
+    running.written = undefined;
+    if (!running.isSurvivor) return;
+    running.isSurvivor = false;
+    this.#outbox.emit({ type: 'requestLost', token: running.token });
   }
 
   /**
    * The handler of a request that it has is done. True if that was an orphan: its room is free again.
    * @param failure instead of a reply
    */
-  finish(token: HandlerToken, body: Frames, failure: Failure | undefined): boolean {
+  finish(now: Instant, token: HandlerToken, body: Frames, failure: Failure | undefined): boolean {
     const running = this.state.running.get(token)!;
-    if (!running.isOrphan) {
-      if (this.#writer.finish(running, body, failure)) this.#forget(running);
-      return false;
+    const { isOrphan, key, reply } = running;
+    if (reply !== undefined) return false;
+    this.#settled(1);
+    const outcome = key === undefined ? undefined : this.#outcomeOf(running, body, failure);
+    if (isOrphan) this.#dropOrphan(running);
+    else if (this.#writer.finish(running, body, failure)) this.#forget(running);
+    if (outcome !== undefined) {
+      this.#shared.ended(now, key!, outcome, isOrphan ? undefined : this.#port);
     }
+    return isOrphan;
+  }
+
+  /** What is to be remembered, if anything is. */
+  #outcomeOf(running: Running, body: Frames, failure: Failure | undefined): Outcome | undefined {
+    const { written } = running;
+    if (!this.#shared.epochs.isPair || !canSurvive(running)) return undefined;
+    if (failure !== undefined) return { body: NO_PARTS, failure };
+    return { body: written === NO_PARTS ? body : [...written!, ...body], failure };
+  }
+
+  #settled(count: number): void {
+    this.state.unsettled -= count;
+    this.#shared.state.unsettled -= count;
+  }
+
+  #dropOrphan({ token, isSurvivor }: Running): void {
     this.state.running.delete(token);
-    this.#outbox.emit({ type: 'replyDropped', token });
-    return true;
+    this.#outbox.emit({ type: isSurvivor ? 'replyKept' : 'replyDropped', token });
   }
 
   /** Nobody waits for it any more. */
@@ -174,8 +254,13 @@ export class WorkerRequests {
 
   /** The handlers will not be waited for. */
   forgetAll(): void {
+    const { state } = this;
     this.orphanAll();
-    this.state.running.clear();
+    for (const { isSurvivor, token } of state.running.values()) {
+      if (isSurvivor) this.#outbox.emit({ type: 'requestLost', token });
+    }
+    state.running.clear();
+    this.#settled(state.unsettled);
   }
 
   /** There is no session that results could belong to. */
@@ -194,7 +279,7 @@ export class WorkerRequests {
   /** The queue has room again. */
   flush(): void {
     if (!this.#writer.state.isOpen) return;
-    for (const number of this.state.unwanted) this.#handBack(number);
+    for (const number of this.state.unwanted) this.handBack(number);
     for (const running of this.#writer.state.blocked) this.#flush(running);
   }
 
@@ -209,21 +294,37 @@ export class WorkerRequests {
 
   #orphan(running: Running): void {
     const { state } = this;
-    const { token } = running;
-    this.#writer.abandon(running);
+    const { token, key, reply } = running;
     state.dispatches.delete(running.number);
-    if (running.reply === undefined) return this.#outbox.emit({ type: 'requestLost', token });
-    state.running.delete(token);
-    this.#outbox.emit({ type: 'replyDropped', token });
+    running.isSurvivor =
+      key !== undefined && this.#shared.epochs.isPair && this.#isToldOf(key, running);
+    this.#writer.abandon(running);
+    if (reply !== undefined) return this.#dropOrphan(running);
+    if (!running.isSurvivor) this.#outbox.emit({ type: 'requestLost', token });
   }
 
-  #handBack(number: DispatchNumber): void {
-    const { unwanted, room } = this.state;
-    if (this.#outbox.send('express', '', { type: 'handBack', dialect: 'express', number })) {
+  /** Its outcome is remembered, or will be. */
+  #isToldOf(key: string, running: Running): boolean {
+    if (running.reply === undefined) return canSurvive(running);
+    return this.#shared.outcomes.get(key) !== undefined;
+  }
+
+  /** It is not started: another worker may have it. */
+  handBack(number: DispatchNumber): void {
+    const { unwanted } = this.state;
+    if (this.#outbox.send(this.#port, '', { type: 'handBack', dialect: 'express', number })) {
       unwanted.delete(number);
-    } else if (unwanted.size <= room) {
+    } else if (unwanted.size <= this.#shared.state.room) {
       // A broker that floods us is not remembered for it.
       unwanted.add(number);
     }
   }
+}
+
+const NO_PARTS: never[] = [];
+
+/** Somebody may still want its outcome, and all of it is there. */
+function canSurvive({ isOrphan, isSurvivor, failure, written }: Running): boolean {
+  if (isOrphan && !isSurvivor) return false;
+  return failure === undefined && written !== undefined;
 }

@@ -1,6 +1,6 @@
 /** The Majordomo worker: offers one service, and runs a handler for each request. */
 import type { Body } from '../../core/body.ts';
-import { ClosedError, InvalidArgumentError } from '../../core/errors.ts';
+import { ClosedError, InvalidArgumentError, NotReadyError } from '../../core/errors.ts';
 import { completeOptions } from '../../core/options.ts';
 import { drainAndClose, signal } from '../../transport/closing.ts';
 import { Driver } from '../../transport/driver.ts';
@@ -70,6 +70,8 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
   readonly #endpoints: string[] = [];
   /** Sessions of stock MDP that were answered. */
   readonly #answered = new Set<number>();
+  /** Endpoints of passive brokers that answered. */
+  readonly #passive = new Set<string>();
   readonly #readiness: Readiness;
   readonly #drained = signal();
   #closing: Promise<void> | undefined;
@@ -107,10 +109,12 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
     super(logger, {
       beaconFailed: 'warn',
       brokerLost: 'warn',
+      failedOver: 'warn',
       malformed: 'warn',
       ready: 'info',
       replyDropped: 'warn',
       socketFailed: 'error',
+      standby: 'info',
     });
     this.service = checkService(service);
     if (isReserved(service)) {
@@ -161,7 +165,8 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
   }
 
   /**
-   * Starts connecting, to the first endpoint that answers; the others are for when it is lost.
+   * Starts connecting, to the first endpoint that answers; the others are for when it is lost. With brokers
+   * that are a pair, to all of them: whichever serves then gives it work.
    * @throws InvalidArgumentError `ERR_INVALID_ENDPOINT`
    * @throws ClosedError
    */
@@ -173,13 +178,19 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
   }
 
   /**
-   * Resolves when the broker has answered; a stock broker, with `concurrency`, to each session.
+   * Resolves when the broker has answered; a stock broker, with `concurrency`, to each session; of a pair
+   * the active one. Where none of a pair is active, it resolves when the time is over: the passive ones
+   * that answered know this worker, and give it work as soon as they serve.
    * @param options.timeout milliseconds, default 10,000
    * @throws NotReadyError `ERR_NOT_READY` with a hint, when nobody did in time
    * @throws ClosedError also when it is closed meanwhile
    */
   async ready(options?: { readonly timeout?: number }): Promise<void> {
-    await this.#readiness.wait(this.#endpoints, options);
+    try {
+      await this.#readiness.wait(this.#endpoints, options);
+    } catch (error) {
+      if (!(error instanceof NotReadyError) || this.#passive.size === 0) throw error;
+    }
   }
 
   /**
@@ -228,6 +239,12 @@ export class MajordomoWorker extends EventSource<WorkerEvent> {
         if (event.dialect === 'express' || this.#answered.size === this.#sessions) {
           this.#readiness.answered();
         }
+        break;
+      case 'standby':
+        this.#passive.add(event.endpoint);
+        break;
+      case 'brokerLost':
+        this.#passive.delete(event.endpoint);
         break;
       case 'drained':
         this.#drained.fire();

@@ -1,22 +1,27 @@
-/** The beacon beside a simulated worker: a thread with a socket of its own, which no handler blocks. */
+/** The beacon beside a simulated worker: a thread with sockets of its own, which no handler blocks. */
 import type { BeaconCommand, SessionId } from '../../majordomo/wire/commands.ts';
 import { encode } from '../../majordomo/wire/express-codec.ts';
 import type { TransportSocket } from '../../transport/transport.ts';
 import type { SimProcess } from '../sim-process.ts';
-import { BROKER_ENDPOINT } from './broker-role.ts';
 import type { MajordomoStage } from './stage.ts';
 
 /** While all is well one beat in so many is sent, to spend less of a run on them. */
 const CALM = 3;
 
+/** One session that it speaks for. */
+interface Spoken {
+  readonly session: SessionId;
+  readonly interval: number;
+  readonly socket: TransportSocket;
+  beats: number;
+}
+
 export class BeaconRole {
   readonly process: SimProcess;
   readonly #stage: MajordomoStage;
   readonly #worker: SimProcess;
-  #socket: TransportSocket | undefined;
-  #session: SessionId | undefined;
+  readonly #spoken = new Map<SessionId, Spoken>();
   #stuckSince: number | undefined;
-  #beats = 0;
 
   /** Ends with `worker`, the process that it belongs to. */
   constructor(stage: MajordomoStage, worker: SimProcess) {
@@ -38,38 +43,37 @@ export class BeaconRole {
     this.#worker.pause(duration);
   }
 
-  /** Speaks for this session from now on. */
-  open(session: SessionId, interval: number): void {
-    const isNew = this.#session !== session;
-    this.#session = session;
-    if (!isNew) return;
-    const { network } = this.#stage;
-    this.#socket ??= network.transport(this.process).open('dealer', {
+  /** Speaks for this session, too, from now on. */
+  open(session: SessionId, endpoint: string, interval: number): void {
+    if (this.#spoken.has(session)) return;
+    const socket = this.#stage.network.transport(this.process).open('dealer', {
       onMessage: () => undefined,
       onPeerGone: () => undefined,
     });
-    this.#socket.connect(BROKER_ENDPOINT);
-    this.#beat(session, interval);
+    socket.connect(endpoint);
+    const spoken: Spoken = { session, interval, socket, beats: 0 };
+    this.#spoken.set(session, spoken);
+    this.#beat(spoken);
   }
 
   close(session: SessionId): void {
-    if (this.#session !== session) return;
-    this.#session = undefined;
-    this.#socket?.close(0);
-    this.#socket = undefined;
+    this.#spoken.get(session)?.socket.close(0);
+    this.#spoken.delete(session);
   }
 
-  #beat(session: SessionId, interval: number): void {
+  #beat(spoken: Spoken): void {
     const { process } = this;
+    const { session, interval, socket } = spoken;
     process.wakeAt(process.now() + interval, () => {
-      if (this.#session !== session) return;
-      this.#beats++;
+      if (!this.#spoken.has(session)) return;
+      spoken.beats++;
       const { world } = this.#stage;
       const stuck = Math.floor(world.now - (this.#stuckSince ?? world.now));
-      if (stuck === 0 && this.#beats % CALM !== 0) return this.#beat(session, interval);
-      const command: BeaconCommand = { type: 'beacon', dialect: 'express', session, stuck };
-      this.#socket?.send('', encode(command, undefined).frames, () => undefined);
-      this.#beat(session, interval);
+      if (stuck > 0 || spoken.beats % CALM === 0) {
+        const command: BeaconCommand = { type: 'beacon', dialect: 'express', session, stuck };
+        socket.send('', encode(command, undefined).frames, () => undefined);
+      }
+      this.#beat(spoken);
     });
   }
 }

@@ -56,7 +56,10 @@ export class BrokerChecker implements MachineChecker<
     this.#workers.begin(now, overslept);
     this.#clients.begin(now, overslept);
     this.#requests.begin(now);
-    if (input.kind === 'call') this.#clients.isClosing = true;
+    if (input.kind === 'call') {
+      const { type } = input.call;
+      if (type === 'drain' || type === 'stop') this.#clients.isClosing = true;
+    }
     if (input.kind === 'peerGone') {
       this.#workers.noteGone(now, input.from);
       this.#clients.noteGone(now, input.from);
@@ -74,7 +77,8 @@ export class BrokerChecker implements MachineChecker<
     this.#announcements.sent(to, command);
     this.#workers.said(to, command);
     this.#clients.said(to, command, accepted);
-    if (command.type !== 'dispatch' || !accepted) return;
+    if (command.type !== 'dispatch') return;
+    if (!accepted) return this.#requests.refused(command);
     const request = this.#requests.dispatched(now, command);
     this.#clients.checkWanted(now, request);
     this.#keys.dispatched(now, request, this.#workers.open());
@@ -85,6 +89,9 @@ export class BrokerChecker implements MachineChecker<
   told(event: BrokerEvent): void {
     this.#workers.told(this.#lastAt, event);
     this.#clients.told(this.#lastAt, event);
+    if (event.type !== 'becamePassive') return;
+    this.#workers.disowned();
+    this.#keys.forget();
   }
 
   after(now: Instant): void {

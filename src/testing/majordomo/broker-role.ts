@@ -12,10 +12,8 @@ import type { Driver } from '../../transport/driver.ts';
 import { drive, exitAfter, MachineRole, type EndCall } from '../machine-role.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { BrokerChecker } from './broker-checker.ts';
-import { sessionsOf } from './plan.ts';
+import { BROKER_ENDPOINT, sessionsOf } from './plan.ts';
 import type { MajordomoStage } from './stage.ts';
-
-export const BROKER_ENDPOINT = 'tcp://broker:5555';
 
 export class BrokerRole extends MachineRole {
   readonly #stage: MajordomoStage;
@@ -72,17 +70,22 @@ export class BrokerRole extends MachineRole {
   }
 
   #handleEvent(event: BrokerEvent): void {
-    this.#stage.count(`broker.${event.type}`);
-    if ('reason' in event && event.type !== 'malformed') {
-      this.#stage.count(`broker.${event.type}.${event.reason}`);
-    }
-    if (event.type === 'requestExpired') {
-      this.#stage.count(`broker.requestExpired.${event.running ? 'running' : 'queued'}`);
-    }
-    if (event.type === 'requestJoined') {
-      this.#stage.count(event.stored ? 'broker.storedReply' : 'broker.joined');
-    }
-    if (event.type === 'workerReady') this.#stage.count(`broker.workerReady.${event.dialect}`);
+    countEvent(this.#stage, event);
     if (event.type === 'drained') exitAfter(this.process, this.#driver);
   }
+}
+
+/** Takes down what a broker told. */
+export function countEvent(stage: MajordomoStage, event: BrokerEvent): void {
+  stage.count(`broker.${event.type}`);
+  if ('reason' in event && event.type !== 'malformed') {
+    stage.count(`broker.${event.type}.${event.reason}`);
+  }
+  if (event.type === 'requestExpired') {
+    stage.count(`broker.requestExpired.${event.running ? 'running' : 'queued'}`);
+  }
+  if (event.type === 'requestJoined') {
+    stage.count(event.stored ? 'broker.storedReply' : 'broker.joined');
+  }
+  if (event.type === 'workerReady') stage.count(`broker.workerReady.${event.dialect}`);
 }

@@ -2,8 +2,9 @@
  * What must hold at a Majordomo client: each call ends once, within its time, with the reply that
  * belongs to it; at most one try at a time is under way, and nothing is sent after the end.
  */
+import { decodeFailure } from '../../core/error-body.ts';
 import { sizeOf } from '../../core/frames.ts';
-import type { Address, Instant } from '../../core/machine.ts';
+import type { Address, Frames, Instant } from '../../core/machine.ts';
 import type {
   ClientCall,
   ClientEvent,
@@ -105,10 +106,22 @@ export class ClientChecker implements MachineChecker<
     this.link.begin();
     if (input.kind === 'peerGone' && input.port === 'express') this.link.broken();
     if (input.kind === 'command' && input.port === 'express') this.link.note(now, input.command);
+    if (input.kind === 'command' && input.port !== 'express') {
+      this.#noteStock(input.port, input.command);
+    }
     if (input.kind === 'call' && input.call.type === 'taken') {
       const call = this.calls.get(input.call.id);
       if (call !== undefined) call.unread -= input.call.bytes;
     }
+  }
+
+  /** A passive broker has not taken it: that was no try. */
+  #noteStock(port: ClientPort, command: ClientInput): void {
+    const work = this.#lanes.get(port);
+    if (work === undefined || command.type !== 'reply') return;
+    const call = this.#byWork.get(work);
+    const isNotActive = decodeFailure(command.body)?.code === 'ERR_NOT_ACTIVE';
+    if (isNotActive && call !== undefined) call.sends--;
   }
 
   after(): void {
@@ -177,7 +190,7 @@ export class ClientChecker implements MachineChecker<
         return this.#checkPart(event);
       case 'reply':
         this.link.checkAnswer(this.#callOf(event.id));
-        return this.#checkReply(event.id, textOf(event.body));
+        return this.#checkReply(event.id, textOf(this.answerOf(event)));
       case 'failed': {
         const { work } = this.#end(event.id, event.code);
         const isOwn = event.code !== 'ERR_HANDLER_FAILED' || fails(work.behaviour);
@@ -190,6 +203,11 @@ export class ClientChecker implements MachineChecker<
         return this.link.lost(this.#now, event.reason);
       default:
     }
+  }
+
+  /** What the handler of the work says, of all that is in a reply. */
+  protected answerOf({ body }: Extract<ClientEvent, { type: 'reply' }>): Frames {
+    return body;
   }
 
   #checkPart({ id, body, failure }: Extract<ClientEvent, { type: 'partial' }>): void {

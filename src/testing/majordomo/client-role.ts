@@ -14,7 +14,6 @@ import type { ClientInput, ClientOutput } from '../../majordomo/wire/commands.ts
 import type { Driver } from '../../transport/driver.ts';
 import { drive, exitAfter, MachineRole, type EndCall } from '../machine-role.ts';
 import type { SimProcess } from '../sim-process.ts';
-import { BROKER_ENDPOINT } from './broker-role.ts';
 import { ClientChecker } from './client-checker.ts';
 import { SERVICES, type PlannedClient, type PlannedOperation } from './plan.ts';
 import type { MajordomoStage } from './stage.ts';
@@ -31,6 +30,7 @@ const KEYED = ['reply', 'parts', 'echo'] as const;
 export class ClientRole extends MachineRole {
   readonly #stage: MajordomoStage;
   readonly #planned: PlannedClient;
+  readonly #watch: () => ClientChecker;
   #driver!: ClientDriver;
   #checker!: ClientChecker;
   #machine!: ClientMachine;
@@ -39,10 +39,17 @@ export class ClientRole extends MachineRole {
   /** Sizes of the parts that the readers of slow streams have not taken. */
   #unread = new Map<RequestId, number[]>();
 
-  constructor(stage: MajordomoStage, name: string, planned: PlannedClient) {
+  /** @param watch makes what watches one incarnation */
+  constructor(
+    stage: MajordomoStage,
+    name: string,
+    planned: PlannedClient,
+    watch: () => ClientChecker = () => new ClientChecker(name, stage),
+  ) {
     super(stage, name);
     this.#stage = stage;
     this.#planned = planned;
+    this.#watch = watch;
     this.start();
   }
 
@@ -65,7 +72,7 @@ export class ClientRole extends MachineRole {
 
   protected live(process: SimProcess): (call: EndCall) => void {
     const stage = this.#stage;
-    this.#checker = new ClientChecker(this.name, stage);
+    this.#checker = this.#watch();
     this.#unread = new Map();
     this.#incarnation++;
     const driver: ClientDriver = drive<
@@ -89,7 +96,7 @@ export class ClientRole extends MachineRole {
       },
     });
     this.#driver = driver;
-    process.run(() => driver.call({ type: 'connect', endpoints: [BROKER_ENDPOINT] }));
+    process.run(() => driver.call({ type: 'connect', endpoints: stage.endpoints }));
     return (call) => driver.call(call);
   }
 
@@ -184,7 +191,9 @@ export class ClientRole extends MachineRole {
     const id = `${this.name}.${this.#incarnation}.${number}`;
     if (key === undefined) return { id, name: id, behaviour, duration, size };
     const name = `key-${service}-${key}`;
-    return { id, name, behaviour: KEYED[key % KEYED.length]!, duration: 100, size: 100 };
+    const { keyedDurations } = this.#stage;
+    const ofKey = keyedDurations[key % keyedDurations.length]!;
+    return { id, name, behaviour: KEYED[key % KEYED.length]!, duration: ofKey, size: 100 };
   }
 
   #count(event: ClientEvent): void {

@@ -1,7 +1,7 @@
 /** How a fault that only Majordomo knows is done to a role. */
-import { inflict as inflictCommon } from '../faults.ts';
+import { inflict as inflictCommon, type PlannedFault } from '../faults.ts';
 import { drainAndRestart, isUp, kindOf, rollOver, type Role } from '../roles.ts';
-import { LARGE, type FaultKind, type MajordomoFault } from './plan.ts';
+import { LARGE, type FaultKind } from './plan.ts';
 import { ANY, type MajordomoStage } from './stage.ts';
 
 /** A role that may have a beacon beside it. */
@@ -20,7 +20,7 @@ const CALM: ReadonlySet<FaultKind> = new Set(['drop', 'clockRate']);
 const AFTERMATH = 500;
 
 /** How long a link cannot be judged after `fault`, in milliseconds. */
-function troubleOf({ plan }: MajordomoStage, { kind, duration }: MajordomoFault): number {
+function troubleOf({ plan }: MajordomoStage, { kind, duration }: PlannedFault<FaultKind>): number {
   if (CALM.has(kind)) return 0;
   const isLarge = plan.operations.some(({ size }) => size === LARGE);
   if (isLarge && kind === 'slowLink') return Infinity;
@@ -30,7 +30,7 @@ function troubleOf({ plan }: MajordomoStage, { kind, duration }: MajordomoFault)
 /** Does `fault` to `role`; false if there was nothing to do it to. */
 export function inflict(
   stage: MajordomoStage,
-  fault: MajordomoFault,
+  fault: PlannedFault<FaultKind>,
   role: MajordomoRole,
   peers: readonly Role[],
   workers: readonly Role[],
@@ -45,7 +45,7 @@ export function inflict(
       role.stall(duration);
       return true;
     case 'resetInReply':
-      stage.resetInReply.add(role.name === 'broker' ? ANY : role.name);
+      stage.resetInReply.add(kindOf(role) === 'broker' ? ANY : role.name);
       return true;
     case 'drainAll':
       return drainAll(stage, workers.filter(isUp), duration);

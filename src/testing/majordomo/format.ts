@@ -16,14 +16,18 @@ export function showMessage(frames: Frames, _from: string, to: string): string {
   const show = (command: Command): void => {
     shown.push(showCommand(command));
   };
-  const decode =
-    to === 'broker' ? decodeForBroker : to.startsWith('client') ? decodeForClient : decodeForWorker;
+  const decode = to.startsWith('broker')
+    ? decodeForBroker
+    : to.startsWith('client')
+      ? decodeForClient
+      : decodeForWorker;
   const reason = decode(frames, show);
   if (reason !== undefined) shown.push(`malformed: ${reason}`);
   return shown.join(' · ');
 }
 
-function showCommand(command: Command): string {
+/** A command of express in words. */
+export function showCommand(command: Command): string {
   const fields = Object.entries(command)
     .filter(
       ([name, value]) =>

@@ -54,6 +54,11 @@ export class KeysChecker {
     this.#answers.set(name, { at: now, bytes: bytes + OVERHEAD });
   }
 
+  /** The broker serves no more: what it promised is for the next one to keep. */
+  forget(): void {
+    this.#answers.clear();
+  }
+
   /** True if all answers together are more than the broker has to remember. */
   #mayBeForgotten(): boolean {
     let bytes = 0;

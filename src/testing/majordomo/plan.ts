@@ -82,6 +82,9 @@ export type Target = (typeof TARGETS)[number];
 
 export type MajordomoFault = PlannedFault<FaultKind, Target>;
 
+/** Where the one broker is. */
+export const BROKER_ENDPOINT = 'tcp://broker:5555';
+
 export interface PlannedOperation {
   readonly at: number;
   readonly client: number;
@@ -127,7 +130,8 @@ export interface PlannedRogue {
   readonly express: boolean;
 }
 
-export interface MajordomoPlan {
+/** @typeParam Fault what can go wrong: a suite of more than one broker knows more of it */
+export interface MajordomoPlan<Fault extends PlannedFault = MajordomoFault> {
   readonly seed: number;
   readonly settings: {
     readonly heartbeatInterval: number;
@@ -163,7 +167,7 @@ export interface MajordomoPlan {
   /** A worker that speaks the wire but keeps no rule; undefined: none. */
   readonly rogue: PlannedRogue | undefined;
   readonly operations: readonly PlannedOperation[];
-  readonly faults: readonly MajordomoFault[];
+  readonly faults: readonly Fault[];
   /** Which of the workers offering a service, and which client, belong to the core that is healed. */
   readonly core: number;
 }

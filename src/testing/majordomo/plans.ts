@@ -20,7 +20,8 @@ import {
   type Target,
 } from './plan.ts';
 
-const settings = fc.record({
+/** What the settings are drawn from, field by field. */
+export const settingsFields = {
   heartbeatInterval: fc.constantFrom(80, 150, 150),
   heartbeatLiveness: fc.constantFrom(2, 3, 3),
   maxAttempts: fc.constantFrom(1, 2, 3, 5),
@@ -47,7 +48,7 @@ const settings = fc.record({
   ghostDelay: fc.constantFrom(0, 40),
   jitter: fc.constantFrom(0.5, 5, 30),
   lateTimers: fc.boolean(),
-});
+};
 
 const protocol = fc.oneof(
   { weight: 6, arbitrary: fc.constant('express' as const) },
@@ -56,7 +57,7 @@ const protocol = fc.oneof(
 );
 
 /** Mostly what most brokers of the plans have; where it differs, express agrees on the slower. */
-const pace = {
+export const pace = {
   heartbeatInterval: fc.constantFrom(150, 150, 80, 240),
   heartbeatLiveness: fc.constantFrom(3, 3, 2),
 };
@@ -74,7 +75,8 @@ const rogue: fc.Arbitrary<PlannedRogue> = fc.record({
   express: fc.boolean(),
 });
 
-const operation: fc.Arbitrary<PlannedOperation> = fc.record({
+/** What an operation is drawn from, field by field. */
+export const operationFields = {
   at: fc.nat({ max: CHAOS_ENDS - 500 }),
   client: fc.nat({ max: 1 }),
   service: fc.nat({ max: 1 }),
@@ -90,12 +92,14 @@ const operation: fc.Arbitrary<PlannedOperation> = fc.record({
   failFast: rarely(10),
   broadcast: rarely(12),
   readPace: fc.constantFrom(0, 0, 10, 80),
-});
+};
+
+const operation: fc.Arbitrary<PlannedOperation> = fc.record(operationFields);
 
 /** Every plan of the suite. */
 export const majordomoPlans: fc.Arbitrary<MajordomoPlan> = fc.record({
   seed: fc.nat({ max: 0x7fffffff }),
-  settings,
+  settings: fc.record(settingsFields),
   workers: fc.array(worker, { minLength: 1, maxLength: 3 }),
   clients: fc.array(client, { minLength: 1, maxLength: 2 }),
   rogue: onceIn(3, rogue),

@@ -6,6 +6,7 @@ import type { Instant } from '../../core/machine.ts';
 import type { BrokerMachine, BrokerSettings } from '../../majordomo/broker/broker-machine.ts';
 import type { BrokerInput, DispatchCommand } from '../../majordomo/wire/commands.ts';
 import type { PendingRequest } from '../../majordomo/broker/requests.ts';
+import { parkedLineOf } from '../../majordomo/broker/takeover.ts';
 import { checkConservation, type OrderChecker } from '../book-checker.ts';
 import { requireThat, Violation } from '../violation.ts';
 import { ROUNDING } from './peer-view.ts';
@@ -16,6 +17,8 @@ interface History {
   /** How many workers may have started it. */
   attempts: number;
   deadlineAt: Instant;
+  /** It waited for what another broker had given away: that may have cost attempts. */
+  wasParked: boolean;
 }
 
 /** Time left is told in whole milliseconds. */
@@ -67,6 +70,9 @@ export class RequestsChecker {
     const request = this.#requestOf(command);
     const history = this.#historyOf(request);
     history.attempts++;
+    const { wasParked } = history;
+    if (wasParked) history.attempts = Math.max(history.attempts, command.attempt ?? 0);
+    history.wasParked = false;
     const { id } = request;
     const { maxAttempts } = this.#settings;
     requireThat(history.attempts <= maxAttempts, 'attempts are capped', () => {
@@ -89,8 +95,15 @@ export class RequestsChecker {
       'deadlines travel',
       () => `request ${id} has ${left} ms left, its worker is told ${timeLeft}`,
     );
-    this.#queue.taken(request);
+    // What was parked goes before all others.
+    if (!wasParked) this.#queue.taken(request);
     return request;
+  }
+
+  /** There was no room for it: it was its client's turn all the same. */
+  refused(command: DispatchCommand): void {
+    const request = this.#requestOf(command);
+    if (!this.#historyOf(request).wasParked) this.#queue.taken(request);
   }
 
   /** The request that is being given away: its session does not have it yet. */
@@ -108,7 +121,9 @@ export class RequestsChecker {
     const { requests } = this.#machine();
     this.#checkConservation();
     for (const request of requests.state.open.values()) {
-      const { deadlineAt } = this.#historyOf(request);
+      const history = this.#historyOf(request);
+      const { deadlineAt } = history;
+      if (request.line === parkedLineOf(request.service)) history.wasParked = true;
       requireThat(now < deadlineAt + ROUNDING, 'deadlines travel', () => {
         return `request ${request.id} is ${request.state} at ${now}, its time was over at ${deadlineAt}`;
       });
@@ -116,10 +131,15 @@ export class RequestsChecker {
   }
 
   #checkConservation(): void {
-    const { requests, sessions } = this.#machine();
+    const { requests, sessions, pair } = this.#machine();
     checkConservation(requests, function* held() {
       for (const { running } of sessions.all()) {
-        for (const { request } of running.values()) yield request;
+        // What is answered is in nobody's hands, whoever still works on it.
+        for (const { request } of running.values()) if (request.answer === undefined) yield request;
+      }
+      if (pair === undefined) return;
+      for (const { request } of pair.followers.state.withheld) {
+        if (request !== undefined) yield request;
       }
     });
   }
@@ -129,7 +149,7 @@ export class RequestsChecker {
     if (history === undefined) {
       // What the broker asks itself has no client whose time could be over.
       const timeLeft = request.owner === undefined ? Infinity : this.#timeLeft;
-      history = { attempts: 0, deadlineAt: this.#deadlineOf(timeLeft) };
+      history = { attempts: 0, deadlineAt: this.#deadlineOf(timeLeft), wasParked: false };
       this.#histories.set(request, history);
     }
     return history;

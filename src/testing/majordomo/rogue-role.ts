@@ -9,8 +9,7 @@ import type { DispatchCommand, WorkerInput, WorkerOutput } from '../../majordomo
 import { encode, workerCodec } from '../../majordomo/wire/protocol.ts';
 import type { TransportSocket } from '../../transport/transport.ts';
 import type { SimProcess } from '../sim-process.ts';
-import { BROKER_ENDPOINT } from './broker-role.ts';
-import { SERVICES, type Mischief, type PlannedRogue } from './plan.ts';
+import { BROKER_ENDPOINT, SERVICES, type Mischief, type PlannedRogue } from './plan.ts';
 import type { MajordomoStage } from './stage.ts';
 import { decodeWork, wholeReplyTo } from './work.ts';
 

@@ -34,7 +34,7 @@ const SLACK = 2000;
 const RECOVERY = 1300;
 
 /** What a fresh request asks when everything should work again. */
-const PROOF: Omit<PlannedOperation, 'service' | 'client'> = {
+export const PROOF: Omit<PlannedOperation, 'service' | 'client'> = {
   at: 0,
   streaming: false,
   behaviour: 'reply',
@@ -56,13 +56,13 @@ export function runMajordomoPlan(plan: MajordomoPlan, transcript?: Transcript): 
 }
 
 class MajordomoRun extends Scenario<MajordomoFault> {
-  readonly #stage: MajordomoStage;
+  readonly #stage: MajordomoStage<MajordomoPlan>;
   readonly #broker: BrokerRole;
   readonly #workers: readonly WorkerRole[];
   readonly #clients: readonly ClientRole[];
   readonly #rogue: RogueRole | undefined;
 
-  constructor(stage: MajordomoStage) {
+  constructor(stage: MajordomoStage<MajordomoPlan>) {
     super(stage);
     const { workers, clients, rogue } = stage.plan;
     this.#stage = stage;

@@ -2,16 +2,24 @@
 import { toAddress } from '../../core/frames.ts';
 import type { Address, Instant } from '../../core/machine.ts';
 import type { BrokerOutput, DispatchNumber, DispatchTag } from '../../majordomo/wire/commands.ts';
+import type { PlannedFault } from '../faults.ts';
 import { Stage } from '../stage.ts';
 import type { Transcript } from '../transcript.ts';
 import { requireThat } from '../violation.ts';
-import { SERVICES, type MajordomoPlan } from './plan.ts';
+import { BROKER_ENDPOINT, SERVICES, type MajordomoPlan } from './plan.ts';
 
 /** Stands for every process in `resetInReply`. */
 export const ANY = '*';
 
-export class MajordomoStage extends Stage {
-  readonly plan: MajordomoPlan;
+/** What roles need to know of any plan. */
+export type AnyMajordomoPlan = MajordomoPlan<PlannedFault>;
+
+export class MajordomoStage<Plan extends AnyMajordomoPlan = AnyMajordomoPlan> extends Stage {
+  readonly plan: Plan;
+  /** Where clients and workers look for a broker, in this order. */
+  readonly endpoints: readonly string[];
+  /** How long the handlers of requests under idempotency keys take, in milliseconds, by their keys. */
+  readonly keyedDurations: readonly number[] = [100];
   /** The tags and numbers of recent dispatches to honest workers: what a rogue may steal. */
   readonly tags: DispatchTag[] = [];
   readonly numbers: DispatchNumber[] = [];
@@ -29,7 +37,11 @@ export class MajordomoStage extends Stage {
   /** The processes whose link is reset as soon as a part of a reply travels on it. */
   readonly resetInReply = new Set<string>();
 
-  constructor(plan: MajordomoPlan, transcript?: Transcript) {
+  constructor(
+    plan: Plan,
+    transcript?: Transcript,
+    endpoints: readonly string[] = [BROKER_ENDPOINT],
+  ) {
     const { notices, highWaterMark, ghostDelay, jitter, lateTimers } = plan.settings;
     const network = {
       notices,
@@ -41,6 +53,7 @@ export class MajordomoStage extends Stage {
     };
     super({ seed: plan.seed, lateTimers, network }, transcript);
     this.plan = plan;
+    this.endpoints = endpoints;
   }
 
   /**
@@ -65,7 +78,8 @@ export class MajordomoStage extends Stage {
     // A dead letter is the broker's own request, and stock workers are told nothing.
     if (SERVICES[service] === this.plan.settings.deadLetterService) return;
     const timeout = this.timeouts.get(work) ?? Infinity;
-    requireThat(timeLeft === Infinity || timeLeft <= timeout + 1.001, 'deadlines travel', () => {
+    // The client and the broker each round up to whole milliseconds.
+    requireThat(timeLeft === Infinity || timeLeft <= timeout + 2.001, 'deadlines travel', () => {
       return `the handler of ${work} is given ${timeLeft} ms, its client waits ${timeout} in all`;
     });
   }

@@ -31,6 +31,8 @@ interface Held {
   readonly sentAfter: number;
   readonly deadlineAt: Instant;
   readonly window: number;
+  /** It has an idempotency key. */
+  readonly isKeyed: boolean;
   sentBytes: number;
   takenBytes: number;
   parts: number;
@@ -48,6 +50,8 @@ export class WorkerChecker implements MachineChecker<
   WorkerMachineEvent
 > {
   readonly #name: string;
+  readonly #port: string;
+  readonly #mayOutlive: boolean;
   readonly #held = new Map<DispatchNumber, Held>();
   readonly #announcements = new Announcements();
   readonly #patience = new Patience();
@@ -58,8 +62,14 @@ export class WorkerChecker implements MachineChecker<
   /** Handlers that this step must tell. */
   readonly #toTell = new Set<HandlerToken>();
 
-  constructor(name: string) {
+  /**
+   * @param port of the session that is watched
+   * @param mayOutlive whether what runs under an idempotency key goes on when its session ends
+   */
+  constructor(name: string, port = 'express', mayOutlive = false) {
     this.#name = name;
+    this.#port = port;
+    this.#mayOutlive = mayOutlive;
   }
 
   /** Of its express session; empty without one. */
@@ -77,8 +87,8 @@ export class WorkerChecker implements MachineChecker<
     this.#arriving = undefined;
     this.#toTell.clear();
     if (input.kind === 'call') this.#noteCall(input.call);
-    if (input.kind === 'peerGone' && input.port === 'express') this.#patience.forget();
-    if (input.kind === 'command' && input.port === 'express') this.#note(now, input.command);
+    if (input.kind === 'peerGone' && input.port === this.#port) this.#patience.forget();
+    if (input.kind === 'command' && input.port === this.#port) this.#note(now, input.command);
   }
 
   #noteCall(call: WorkerCall): void {
@@ -104,22 +114,29 @@ export class WorkerChecker implements MachineChecker<
         return this.#noteHeartbeat(command);
       case 'welcome':
         if (!command.resumed) {
-          for (const held of this.#held.values()) this.#mustTell(held);
+          for (const held of this.#held.values()) this.#isLost(held);
           this.#held.clear();
           this.#beats = 0;
         }
+        return;
+      case 'standing':
+        // Of what it gave away nothing is its own any more.
+        if (command.active) return;
+        for (const held of this.#held.values()) this.#isLost(held);
+        this.#held.clear();
         return;
       default:
     }
   }
 
-  #noteDispatch(now: Instant, { number = 0, window, timeLeft }: DispatchCommand): void {
+  #noteDispatch(now: Instant, { number = 0, window, timeLeft, key }: DispatchCommand): void {
     if (this.#held.has(number)) return;
     this.#arriving = {
       number,
       sentAfter: this.#beats,
       deadlineAt: now + (timeLeft ?? Infinity),
       window: window ?? Infinity,
+      isKeyed: key !== undefined,
       sentBytes: 0,
       takenBytes: 0,
       parts: 0,
@@ -134,9 +151,14 @@ export class WorkerChecker implements MachineChecker<
       .filter(({ token }) => token !== undefined)
       .map(({ number, sentAfter }) => [number, sentAfter] as const);
     for (const number of lostBy(command, this.#beats, underWay)) {
-      this.#mustTell(this.#held.get(number));
+      this.#isLost(this.#held.get(number));
       this.#held.delete(number);
     }
+  }
+
+  /** The broker knows nothing of it: another one may ask for what it has done under a key. */
+  #isLost(held: Held | undefined): void {
+    if (!this.#mayOutlive || held?.isKeyed !== true) this.#mustTell(held);
   }
 
   #mustTell(held: Held | undefined): void {
@@ -149,7 +171,7 @@ export class WorkerChecker implements MachineChecker<
 
   said(port: WorkerPort, _to: Address, command: WorkerOutput, accepted: boolean): void {
     // A heartbeat that is refused counts: its number is used.
-    if (port !== 'express' || (!accepted && command.type !== 'heartbeat')) return;
+    if (port !== this.#port || (!accepted && command.type !== 'heartbeat')) return;
     this.#announcements.sent(port, command);
     switch (command.type) {
       case 'ready':

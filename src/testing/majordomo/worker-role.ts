@@ -1,5 +1,6 @@
 /** A worker of a simulated run: the real machine, and a handler that does what the work says. */
 import { decodeText } from '../../core/frames.ts';
+import type { Frames } from '../../core/machine.ts';
 import { workerCodec } from '../../majordomo/wire/protocol.ts';
 import type { WorkerInput, WorkerOutput } from '../../majordomo/wire/commands.ts';
 import {
@@ -17,7 +18,6 @@ import { drive, exitAfter, MachineRole, type EndCall } from '../machine-role.ts'
 import type { SimProcess } from '../sim-process.ts';
 import { requireThat } from '../violation.ts';
 import { BeaconRole } from './beacon-role.ts';
-import { BROKER_ENDPOINT } from './broker-role.ts';
 import { SERVICES, type PlannedWorker } from './plan.ts';
 import type { MajordomoStage } from './stage.ts';
 import { decodeWork, fails, partOf, partsOf, replyTo, type Work } from './work.ts';
@@ -28,6 +28,16 @@ type RequestEvent = Extract<WorkerEvent, { type: 'request' }>;
 
 /** How often a handler gives up when it is told that nobody waits. */
 const GIVES_UP = 0.7;
+
+/** What a suite adds to a worker. */
+export interface WorkerWatch {
+  /** The invariant that more handlers than wanted break. */
+  readonly bound: string;
+  /** Makes what watches one incarnation. */
+  readonly checker: () => WorkerChecker;
+  /** A handler begins. Returns what it will reply. */
+  readonly begins: (work: Work, process: SimProcess, checker: WorkerChecker) => Frames;
+}
 
 /** A handler that has not returned. */
 interface Running {
@@ -55,11 +65,22 @@ export class WorkerRole extends MachineRole {
   readonly service: number;
   readonly #stage: MajordomoStage;
   readonly #planned: PlannedWorker;
+  readonly #watch: WorkerWatch;
   #life!: Life;
 
-  constructor(stage: MajordomoStage, name: string, planned: PlannedWorker) {
+  constructor(
+    stage: MajordomoStage,
+    name: string,
+    planned: PlannedWorker,
+    watch: WorkerWatch = {
+      bound: 'credit',
+      checker: () => new WorkerChecker(name),
+      begins: replyTo,
+    },
+  ) {
     super(stage, name);
     this.#stage = stage;
+    this.#watch = watch;
     this.service = planned.service;
     this.#planned = planned;
     this.start();
@@ -86,7 +107,7 @@ export class WorkerRole extends MachineRole {
   protected live(process: SimProcess): (call: EndCall) => void {
     const stage = this.#stage;
     const { workerQueueBytes, automaticIds } = stage.plan.settings;
-    const checker = new WorkerChecker(this.name);
+    const checker = this.#watch.checker();
     const driver: WorkerDriver = drive<
       WorkerPort,
       WorkerInput,
@@ -113,7 +134,7 @@ export class WorkerRole extends MachineRole {
     const beacon = new BeaconRole(stage, process);
     const life: Life = { process, checker, beacon, driver, running: new Map(), written: 0 };
     this.#life = life;
-    process.run(() => driver.call({ type: 'connect', endpoints: [BROKER_ENDPOINT] }));
+    process.run(() => driver.call({ type: 'connect', endpoints: stage.endpoints }));
     return (call) => driver.call(call);
   }
 
@@ -163,7 +184,7 @@ export class WorkerRole extends MachineRole {
         life.written++;
         return this.#goOn(life, event.token);
       case 'sessionOpened':
-        return beacon.open(event.session, event.interval);
+        return beacon.open(event.session, event.endpoint, event.interval);
       case 'sessionClosed':
         return beacon.close(event.session);
       case 'drained':
@@ -193,18 +214,20 @@ export class WorkerRole extends MachineRole {
   // Handlers
 
   #handle(life: Life, event: RequestEvent): void {
-    const { process, running } = life;
+    const { process, checker, running } = life;
     const { token, body, deadlineAt } = event;
     const work = decodeWork(body);
     requireThat(work !== undefined, 'requests arrive intact', () => {
       return `${this.name} got ${body.map(decodeText).join('|').slice(0, 80)}`;
     });
-    requireThat(running.size < this.#planned.concurrency, 'credit', () => {
+    const { bound, begins } = this.#watch;
+    requireThat(running.size < this.#planned.concurrency, bound, () => {
       return `${this.name} is given ${work.id} while ${running.size} handlers run`;
     });
+    const reply = begins(work, process, checker);
     this.#stage.checkTimeLeft(work.id, this.service, deadlineAt - process.now());
     const hangs = work.behaviour === 'never' && !this.#stage.isHealed;
-    const steps = hangs ? [] : stepsOf(token, work);
+    const steps = hangs ? [] : stepsOf(token, work, reply);
     const pace = work.duration / Math.max(1, steps.length);
     const isHasty = work.behaviour === 'partsThenFail';
     running.set(token, { willEnd: !hangs, steps, pace, isHasty });
@@ -247,7 +270,7 @@ export class WorkerRole extends MachineRole {
   }
 }
 
-function stepsOf(token: HandlerToken, work: Work): WorkerCall[] {
+function stepsOf(token: HandlerToken, work: Work, reply: Frames): WorkerCall[] {
   const steps: WorkerCall[] = Array.from({ length: partsOf(work.behaviour) }, (_, index) => ({
     type: 'write',
     token,
@@ -255,6 +278,6 @@ function stepsOf(token: HandlerToken, work: Work): WorkerCall[] {
   }));
   const failure = { code: 'ERR_HANDLER_FAILED', message: work.name } as const;
   if (fails(work.behaviour)) steps.push({ type: 'fail', token, failure });
-  else steps.push({ type: 'reply', token, body: replyTo(work) });
+  else steps.push({ type: 'reply', token, body: reply });
   return steps;
 }

@@ -170,6 +170,12 @@ export class WorkersChecker {
     this.returned.push({ dispatch, how, bytes: dispatch.partBytes, failure });
   }
 
+  /** Nothing that was given away is this broker's any more. */
+  disowned(): void {
+    for (const view of this.#views.values()) view.open.clear();
+    this.#foundLost = [];
+  }
+
   // Outputs
 
   /** The broker says something to a worker, whether or not there was room for it. */

@@ -5,12 +5,19 @@ import type { Facts } from './fact.ts';
 import { closingFacts } from './facts-closing.ts';
 import { linkFacts } from './facts-links.ts';
 import { noticeFacts } from './facts-notices.ts';
+import { pubsubFacts } from './facts-pubsub.ts';
 import { sendingFacts } from './facts-sending.ts';
 import { RealWorld } from './real.ts';
 import { SimulatedWorld } from './simulated.ts';
 import { WORLDS, type World, type WorldName } from './world.ts';
 
-const FACTS: Facts = { ...sendingFacts, ...linkFacts, ...noticeFacts, ...closingFacts };
+const FACTS: Facts = {
+  ...sendingFacts,
+  ...linkFacts,
+  ...noticeFacts,
+  ...closingFacts,
+  ...pubsubFacts,
+};
 const SENTENCES = Object.keys(FACTS);
 
 /** Chance decides much in the simulator: a fact must hold whatever it decides. */

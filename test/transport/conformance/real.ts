@@ -2,7 +2,7 @@
 import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { join } from 'node:path';
-import { Dealer, Router } from 'zeromq';
+import { Dealer, Router, Subscriber } from 'zeromq';
 import { ChaosProxy } from '../../../src/testing/chaos-proxy.ts';
 import { fromAddress, toAddress } from '../../../src/core/frames.ts';
 import type {
@@ -64,7 +64,8 @@ export class RealWorld implements World {
       onPeerGone: (from) => void events.push({ type: 'gone', from }),
     };
     const { identity = 'own', reads = true, highWaterMark, notices = true } = options;
-    const isOurs = identity === 'own' && reads;
+    // A PUB has no reader.
+    const isOurs = (identity === 'own' && reads) || kind === 'pub';
     const raw = isOurs ? undefined : new RawSocket(kind, handler, options);
     const mark = highWaterMark === undefined ? {} : { sendHighWaterMark: highWaterMark };
     const socket = raw ?? zeromqTransport({ notices, ...mark }).open(kind, handler);
@@ -218,24 +219,32 @@ class RealWire implements Wire {
   }
 }
 
+function rawSocket(kind: SocketKind): Dealer | Router | Subscriber {
+  if (kind === 'router') return new Router();
+  return kind === 'dealer' ? new Dealer() : new Subscriber();
+}
+
 /** A peer that is not ours: routing ids that clash or change, and readers that do not read. */
 class RawSocket implements TransportSocket {
-  readonly #socket: Dealer | Router;
+  readonly #socket: Dealer | Router | Subscriber;
   readonly #handler: SocketHandler;
   #isClosed = false;
 
   constructor(kind: SocketKind, handler: SocketHandler, options: OpenOptions) {
     const { identity, highWaterMark } = options;
     this.#handler = handler;
-    this.#socket = kind === 'router' ? new Router() : new Dealer();
+    this.#socket = rawSocket(kind);
     this.#socket.linger = 0;
-    this.#socket.sendTimeout = 0;
     this.#socket.reconnectInterval = 10;
+    if (this.#socket instanceof Subscriber) this.#socket.subscribe();
+    else this.#socket.sendTimeout = 0;
     if (this.#socket instanceof Router) this.#socket.handover = true;
-    else if (typeof identity === 'object') this.#socket.routingId = identity.routingId;
+    else if (this.#socket instanceof Dealer && typeof identity === 'object') {
+      this.#socket.routingId = identity.routingId;
+    }
     if (highWaterMark !== undefined) {
-      this.#socket.sendHighWaterMark = highWaterMark;
       this.#socket.receiveHighWaterMark = highWaterMark;
+      if (!(this.#socket instanceof Subscriber)) this.#socket.sendHighWaterMark = highWaterMark;
     }
     if (options.reads !== false) this.startReading();
   }
@@ -252,7 +261,7 @@ class RawSocket implements TransportSocket {
   connect(endpoint: string): void {
     this.#socket.connect(endpoint);
     // Connecting can swallow the signal that a message has come; this looks again.
-    void this.#socket.send([]);
+    if (!(this.#socket instanceof Subscriber)) void this.#socket.send([]);
   }
 
   send(to: Address, frames: Frames, done: (outcome: SendOutcome) => void): void {
@@ -267,6 +276,7 @@ class RawSocket implements TransportSocket {
   }
 
   async #send(to: Address, frames: Frames, done: (outcome: SendOutcome) => void): Promise<void> {
+    if (this.#socket instanceof Subscriber) return done('unroutable');
     const message = this.#socket instanceof Router ? [fromAddress(to), ...frames] : [...frames];
     let outcome: SendOutcome = 'sent';
     try {

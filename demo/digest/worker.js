@@ -1,5 +1,8 @@
 // @ts-check
-/** One of the demo's workers: `node demo/titanic/worker.js ENDPOINT LOG`. It will be killed. */
+/**
+ * A worker of the demos whose executions are counted: `node demo/digest/worker.js LOG ENDPOINT...`. It
+ * may be killed: what it has done is in its log.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import { MajordomoWorker } from 'unsinkable';
 import { endWithParent, tell } from '../lifeline.js';
@@ -10,7 +13,7 @@ import { answerTo, numberIn } from './requests.js';
 const WORK = { least: 5, spread: 40 };
 
 endWithParent();
-const [, , endpoint = '', path = ''] = process.argv;
+const [, , path = '', ...endpoints] = process.argv;
 const log = openLog(path);
 let executions = 0;
 
@@ -29,6 +32,6 @@ const worker = new MajordomoWorker(
   },
   { concurrency: 16 },
 );
-worker.connect(endpoint);
+worker.connect(endpoints);
 await worker.ready({ timeout: 60_000 });
-await tell({ type: 'ready', endpoint });
+await tell({ type: 'ready', endpoint: endpoints[0] ?? '' });

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What the processes of this demo write down as they go: a line for everything that a kill must not undo.
+ * What the processes of these demos write down as they go: a line for everything that a kill must not undo.
  * A line that was written survives its process; one that was cut off by the kill has no newline.
  *
  * @typedef {'begun' | 'ended' | 'stored'} Deed `stored`: of the Titanic, the answer is durable

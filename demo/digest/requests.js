@@ -1,5 +1,5 @@
 // @ts-check
-/** The requests of this demo: a number each, from which body, id and answer follow. */
+/** The requests of these demos: a number each, from which body, id and answer follow. */
 import { createHash } from 'node:crypto';
 
 /** @param {number} request */

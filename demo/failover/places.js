@@ -1,0 +1,51 @@
+// @ts-check
+/**
+ * Where the processes of this demo meet, and where they keep what they must not forget.
+ *
+ * @typedef {'primary' | 'backup'} Role
+ * @typedef {{ role: Role, bind: string, pair: string, peer: string, witness: string | undefined, store: string }} BrokerPlaces
+ */
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+
+/**
+ * @param {string} folder
+ * @param {boolean} hasWitness
+ * @returns {Promise<{ witness: { bind: string, store: string } | undefined, primary: BrokerPlaces, backup: BrokerPlaces }>}
+ */
+export async function findPlaces(folder, hasWitness) {
+  const names = ['primary', 'backup', 'primary.pair', 'backup.pair', 'witness'];
+  const endpoints = process.platform === 'win32' ? await freePorts(names.length) : undefined;
+  const [primary = '', backup = '', primaryPair = '', backupPair = '', witness = ''] =
+    endpoints ?? names.map((name) => `ipc://${join(folder, name)}`);
+  const store = (/** @type {string} */ name) => join(folder, `${name}.epochs`);
+  /** @returns {BrokerPlaces} */
+  const broker = (
+    /** @type {Role} */ role,
+    /** @type {string[]} */ ...[bind = '', pair = '', peer = '']
+  ) => ({
+    role,
+    bind,
+    pair,
+    peer,
+    witness: hasWitness ? witness : undefined,
+    store: store(role),
+  });
+  return {
+    witness: hasWitness ? { bind: witness, store: store('witness') } : undefined,
+    primary: broker('primary', primary, primaryPair, backupPair),
+    backup: broker('backup', backup, backupPair, primaryPair),
+  };
+}
+
+/** @param {number} count */
+async function freePorts(count) {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  const addresses = servers.map((server) => server.address());
+  await Promise.all(servers.map((server) => once(server.close(), 'close')));
+  return addresses.map((address) =>
+    typeof address === 'object' ? `tcp://127.0.0.1:${address?.port}` : '',
+  );
+}

@@ -1,0 +1,132 @@
+/**
+ * Whether one server has reason to serve: what its user and its clients told it, against what it may
+ * believe of the other one; and, with a witness, whether anything is lost by it in the eyes of the world.
+ */
+import type { Epoch, StepDownReason } from '../../core/election.ts';
+import { expiryOf } from '../../core/heartbeat.ts';
+import type { Instant } from '../../core/machine.ts';
+import type { PairCall } from '../../failover/failover-events.ts';
+import { requireThat } from '../violation.ts';
+import type { PeerSettings, PeerView } from './peer-view.ts';
+import { otherOf, type FailoverStage } from './stage.ts';
+
+/** Milliseconds by which two sums of the same instants may differ. */
+const ROUNDING = 1e-3;
+
+/** Expiries, beside a lease, between the last sign that the other one has no more and what follows from it. */
+const MEMORY = 2;
+
+export class Reasons {
+  readonly #stage: FailoverStage;
+  readonly #name: string;
+  readonly #settings: PeerSettings;
+  readonly #peer: PeerView;
+  #now: Instant = 0;
+  #startedAt: Instant | undefined;
+  #holds = Infinity;
+  #askedAt: Instant = -Infinity;
+  #isPromoted = false;
+  /** When the other one ran last and had no more than it. */
+  #bestAt: Instant = -Infinity;
+
+  constructor(stage: FailoverStage, name: string, settings: PeerSettings, peer: PeerView) {
+    this.#stage = stage;
+    this.#name = name;
+    this.#settings = settings;
+    this.#peer = peer;
+  }
+
+  /** The epoch of the state that it has, as it was told. */
+  get holds(): number {
+    return this.#holds;
+  }
+
+  /** It lacks what the other one was heard to do, and nothing makes up for that. */
+  get mustWait(): boolean {
+    return this.#isUnsynchronised && !this.#isPeerPassive(this.#now) && !this.#isPromoted;
+  }
+
+  begin(now: Instant): void {
+    this.#now = now;
+    this.#startedAt ??= now;
+  }
+
+  called(call: PairCall): void {
+    if (call.type === 'asked') this.#askedAt = this.#now;
+    else if (call.type === 'promote') this.#isPromoted = true;
+    else if (call.type === 'stand') this.#holds = call.standing.holds ?? this.#holds;
+  }
+
+  served(): void {
+    this.#isPromoted = false;
+  }
+
+  /** What it did since the other one began is worth nothing; who has no state has lost none. */
+  deposed(reason: StepDownReason): void {
+    const isOverruled = reason === 'higherEpoch' || reason === 'peerActive';
+    if (isOverruled && Number.isFinite(this.#holds)) this.#holds = 0;
+  }
+
+  /** After each step. */
+  end(): void {
+    if (this.#isBest) this.#bestAt = this.#now;
+  }
+
+  /** With a witness nothing is lost that counts: who begins has it, or nobody who has is to be had. */
+  checkHeritage(epoch: Epoch): void {
+    const { plan, reigns } = this.#stage;
+    if (plan.mode !== 'witness' || this.#isPromoted) return;
+    const last = reigns.lastOfOther(this.#settings.role);
+    const memory = plan.settings.lease + MEMORY * expiryOf(this.#settings);
+    const isBest = this.#isBest || this.#now <= this.#bestAt + memory;
+    requireThat(this.#holds >= last || isBest, 'unsynchronised stays passive', () => {
+      return `${this.#name} serves under ${epoch} with what there was under ${this.#holds}, not ${last}`;
+    });
+  }
+
+  /** The other one is there, and has no more. */
+  get #isBest(): boolean {
+    const other = this.#stage.holders.get(otherOf(this.#name))?.();
+    return other !== undefined && other <= this.#holds;
+  }
+
+  /** Where nobody grants leases: silence and a vote, or both are there, or a person said so. */
+  check(highest: Epoch): void {
+    const now = this.#now;
+    const { last } = this.#peer;
+    const isOver = last?.state === 'active' && last.epoch < highest;
+    const isSilent = isOver || (this.#peer.mayBeLostAt(now) && now >= this.#silentSince);
+    const isAsked = now <= this.#askedAt + expiryOf(this.#settings) + ROUNDING;
+    const isVote = isSilent && isAsked && (this.#isPromoted || !this.#isUnsynchronised);
+    const isPreferred = this.#isPeerPassive(now) && this.#isPreferred;
+    const isTold = this.#isPromoted && this.#peer.beliefAt(now) !== 'active';
+    const invariant =
+      isSilent && isAsked && !isVote ? 'unsynchronised stays passive' : 'takes over for a reason';
+    requireThat(isVote || isPreferred || isTold, invariant, () => {
+      return `${this.#name} wants to serve: silent ${isSilent}, asked ${isAsked}`;
+    });
+  }
+
+  /** A peer that was never heard is waited for as long as one that is silent. */
+  get #silentSince(): Instant {
+    const start = this.#startedAt ?? this.#now;
+    return this.#peer.last === undefined ? start + expiryOf(this.#settings) - ROUNDING : start;
+  }
+
+  #isPeerPassive(now: Instant): boolean {
+    const state = this.#peer.last?.state;
+    const isThere = !['lost', 'unheard'].includes(this.#peer.beliefAt(now));
+    return isThere && (state === 'waiting' || state === 'passive');
+  }
+
+  get #isPreferred(): boolean {
+    const isPrimary = this.#settings.role === 'primary';
+    if (this.#stage.isStock) return isPrimary;
+    const other = this.#peer.last?.holds ?? Infinity;
+    return this.#holds > other || (this.#holds === other && isPrimary);
+  }
+
+  get #isUnsynchronised(): boolean {
+    return this.#peer.servedUnder > this.#holds;
+  }
+}
