@@ -26,9 +26,9 @@ describe('a takeover', () => {
   test('asks all workers that are here, and again with each heartbeat until they have said', () => {
     const broker = new PairBroker();
     broker.serveIn('one');
-    broker.serve('old');
     broker.rise(5);
-    expect(broker.heardNow()).toEqual(['one welcome', 'old welcome', 'one active 5 ']);
+    broker.serve('old');
+    expect(broker.heardNow()).toEqual(['one welcome', 'one active 5 ', 'old welcome']);
     broker.live({ one: [], old: [] }, 200);
     expect(broker.heardNow()).toEqual(['one active 5 ', 'one active 5 ']);
     broker.report('one', [], 3);

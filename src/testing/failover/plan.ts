@@ -27,7 +27,7 @@ export type Target = (typeof TARGETS)[number];
 
 export type FailoverFault = PlannedFault<FaultKind, Target>;
 
-/** What a person does to a server. `handOver`: it resigns, and the other one is restarted a moment before. */
+/** What a person does to a server. `handOver`: the active one resigns just as the other one is restarted. */
 export interface PlannedOrder {
   readonly at: number;
   readonly server: number;

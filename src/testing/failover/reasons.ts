@@ -23,7 +23,7 @@ export class Reasons {
   readonly #peer: PeerView;
   #now: Instant = 0;
   #startedAt: Instant | undefined;
-  #holds = Infinity;
+  #holds: number;
   #askedAt: Instant = -Infinity;
   #isPromoted = false;
   /** When the other one ran last and had no more than it. */
@@ -34,6 +34,8 @@ export class Reasons {
     this.#name = name;
     this.#settings = settings;
     this.#peer = peer;
+    // It says so in its first turn.
+    this.#holds = stage.plan.isStateful ? 0 : Infinity;
   }
 
   /** The epoch of the state that it has, as it was told. */

@@ -131,16 +131,22 @@ class FailoverRun extends Scenario<FailoverFault> {
 
   #order(server: number, order: PlannedOrder['order']): void {
     const role = this.#serverOf(SERVERS[server % 2]!);
+    if (order === 'handOver') return this.#handOver();
     if (role === undefined || !isUp(role)) return;
     this.#stage.count(`order.${order}`);
-    if (order !== 'handOver') return role.order(order);
-    const other = this.#servers.find((one) => one !== role);
-    if (other !== undefined && isUp(other)) {
-      this.#stage.trouble(AFTERMATH);
-      other.process.crash();
-      restart(other);
-    }
-    role.order('resign');
+    role.order(order);
+  }
+
+  /** The worst moment to resign: the other one has just lost all that it had. */
+  #handOver(): void {
+    const [active] = this.#serving;
+    const other = this.#servers.find((one) => one !== active);
+    if (active === undefined || other === undefined || !isUp(other)) return;
+    this.#stage.count('order.handOver');
+    this.#stage.trouble(AFTERMATH);
+    other.process.crash();
+    restart(other);
+    active.order('resign');
   }
 
   // Liveness

@@ -54,6 +54,7 @@ const PROBES = [
   'server.takeoverFailed.storeFailed',
   'server.wasStopped',
   'server.witnessLost',
+  'order.handOver',
   'order.needed',
   // the witness
   'witness.leaseEnded',
