@@ -2,7 +2,8 @@
 // Plants each bug of test/mutants in a copy of the sources, and demands that the fault-injection
 // suite of its folder's name finds it. A kill counts only if the broken invariant is the one the patch names, and if the
 // very plan that broke it passes on the clean code.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   cpSync,
   mkdirSync,
@@ -14,8 +15,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
@@ -70,11 +72,12 @@ const bar = new SingleBar({
   clearOnComplete: true,
 });
 bar.start(names.length, 0, { name: '' });
-const results = names.map((name, index) => {
-  bar.update(index, { name });
-  return hunt(name);
-});
+/** @type {Array<Verdict & { name: string }>} */
+const hunted = [];
+const waiting = [...names];
+await Promise.all(Array.from({ length: availableParallelism() }, huntInTurn));
 bar.stop();
+const results = hunted.toSorted((a, b) => names.indexOf(a.name) - names.indexOf(b.name));
 
 const table = new Table({
   head: ['mutant', 'verdict', 'schedules', 'invariant'],
@@ -91,71 +94,91 @@ console.log(
 process.exitCode = killed.length === results.length ? 0 : 1;
 
 /**
+ * @typedef {{ verdict: string, schedules: number, invariant: string }} Verdict
+ */
+
+/** Hunts one after the other until none is left. */
+async function huntInTurn() {
+  for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+    bar.update(hunted.length, { name });
+    hunted.push({ name, ...(await hunt(name)) });
+  }
+}
+
+/**
  * Plants one bug and runs the suite on it.
  * @param {string} name
- * @returns {{ name: string, verdict: string, schedules: number, invariant: string }}
+ * @returns {Promise<Verdict>}
  */
-function hunt(name) {
+async function hunt(name) {
   const [head = '', ...rest] = readFileSync(join(folder, `${name}.patch`), 'utf8').split('\n\n');
   const expected = head.replace('Caught by: ', '').split('; ');
   const sandbox = mkdtempSync(join(tmpdir(), 'unsinkable-mutant-'));
   try {
-    plant(sandbox, rest.join('\n\n'), name);
-    const report = run(sandbox, dirname(name));
+    const obstacle = await plant(sandbox, rest.join('\n\n'));
+    if (obstacle !== undefined) return { verdict: obstacle, schedules: 0, invariant: '' };
+    const report = await run(sandbox, dirname(name));
     const { repro, schedules } = report;
     if (repro === undefined)
-      return { name, verdict: 'SURVIVED', schedules, invariant: expected.join('; ') };
+      return { verdict: 'SURVIVED', schedules, invariant: expected.join('; ') };
     const { invariant } = repro;
-    if (!expected.includes(invariant))
-      return { name, verdict: 'WRONG INVARIANT', schedules, invariant };
+    if (!expected.includes(invariant)) return { verdict: 'WRONG INVARIANT', schedules, invariant };
     const clean = replay(suiteOf(repro), repro.plan).violation;
     if (clean !== undefined) {
       // A bug of the clean code: worth more than the mutant.
       mkdirSync(join(root, 'reports'), { recursive: true });
       writeFileSync(join(root, `reports/${name}.json`), JSON.stringify(repro, null, 2));
       const verdict = `CLEAN CODE FAILS TOO: see reports/${name}.json`;
-      return { name, verdict, schedules, invariant: clean.invariant };
+      return { verdict, schedules, invariant: clean.invariant };
     }
-    return { name, verdict: 'killed', schedules, invariant };
+    return { verdict: 'killed', schedules, invariant };
   } finally {
     rmSync(sandbox, { recursive: true, force: true });
   }
 }
 
 /**
- * A compiled copy of the project with the bug in it.
+ * A compiled copy of the project with the bug in it, or why there is none.
  * @param {string} sandbox
  * @param {string} patch
- * @param {string} name
+ * @returns {Promise<string | undefined>}
  */
-function plant(sandbox, patch, name) {
+async function plant(sandbox, patch) {
   for (const part of ['src', 'package.json', 'tsconfig.base.json', 'tsconfig.build.json']) {
     cpSync(join(root, part), join(sandbox, part), { recursive: true });
   }
   symlinkSync(join(root, 'node_modules'), join(sandbox, 'node_modules'));
   const file = /^\+\+\+ b\/(.+)$/m.exec(patch)?.[1];
-  if (file === undefined) throw new Error(`${name}.patch names no file`);
+  if (file === undefined) return 'THE PATCH NAMES NO FILE';
   const target = join(sandbox, file);
   const patched = applyPatch(readFileSync(target, 'utf8'), patch);
-  if (patched === false)
-    throw new Error(`${name}.patch no longer applies to ${file}: make it anew`);
+  if (patched === false) return 'NO LONGER APPLIES: make it anew';
   writeFileSync(target, patched);
   const options = ['--noUnusedLocals', 'false', '--noUnusedParameters', 'false'];
-  const compiled = spawnSync(
-    process.execPath,
-    [compiler, '-p', 'tsconfig.build.json', ...options],
-    { cwd: sandbox, encoding: 'utf8' },
-  );
-  if (compiled.status !== 0) throw new Error(`${name}.patch does not compile:\n${compiled.stdout}`);
+  const compiled = await execute(sandbox, [compiler, '-p', 'tsconfig.build.json', ...options]);
+  return compiled.status === 0 ? undefined : `DOES NOT COMPILE:\n${compiled.stdout}`;
+}
+
+/**
+ * Runs Node to its end.
+ * @param {string} cwd
+ * @param {string[]} args
+ */
+async function execute(cwd, args) {
+  const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = once(child, 'close');
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  const [status] = await ended;
+  return { status, stdout, stderr };
 }
 
 /**
  * Runs a suite in the copy and returns its report.
  * @param {string} sandbox
  * @param {string} suite
- * @returns {{ schedules: number, repro?: { suite: string, plan: unknown, invariant: string } }}
+ * @returns {Promise<{ schedules: number, repro?: { suite: string, plan: unknown, invariant: string } }>}
  */
-function run(sandbox, suite) {
+async function run(sandbox, suite) {
   const { schedules, seed } = values;
   const args = [
     'dist/cli/main.js',
@@ -168,7 +191,7 @@ function run(sandbox, suite) {
     '--report',
     'report.json',
   ];
-  const done = spawnSync(process.execPath, args, { cwd: sandbox, encoding: 'utf8' });
+  const done = await execute(sandbox, args);
   try {
     return JSON.parse(readFileSync(join(sandbox, 'report.json'), 'utf8'))[0];
   } catch {

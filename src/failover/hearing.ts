@@ -92,6 +92,8 @@ export class Hearing {
       // It does not know yet that it is over.
       if (command.epoch < this.#parts.voter.epoch) this.#voice.say(now);
     }
+    // It has a state that this server may lack, whoever made that.
+    state.peerServed = Math.max(state.peerServed, command.holds ?? 0);
     this.#heard(now, from, command);
   }
 

@@ -609,7 +609,11 @@ describe('what is held', () => {
       'passive',
       'notSynchronised',
     ]);
-    backup.hear({ state: 'leaving', epoch: 1 });
+    // It takes what it had along.
+    backup.hear({ state: 'leaving', epoch: 1, holds: 1 });
+    backup.wait(5000);
+    expect(backup.state).toBe('passive');
+    backup.call({ type: 'promote' });
     expect(backup.state).toBe('claiming');
   });
 

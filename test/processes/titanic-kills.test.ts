@@ -28,7 +28,7 @@ const outcomes: Record<string, Promise<Outcome>> = {};
 beforeAll(() => {
   outcomes['sound'] = kill('--kills', '10', '--others');
   for (const fault of ['hasty', 'forgetful']) {
-    outcomes[fault] = kill('--kills', '3', '--fault', fault);
+    outcomes[fault] = kill('--kills', '8', '--fault', fault);
   }
 });
 

@@ -125,6 +125,7 @@ export class PairChecker implements MachineChecker<
         this.#peer.heard(this.#now, command);
         this.#heardFrom = from;
         if (command.state === 'active') this.#show(command.epoch);
+        this.#stage.learned(this.#name, this.#peer.servedUnder);
         return;
       }
       case 'stockState':
@@ -287,6 +288,9 @@ export class PairChecker implements MachineChecker<
     } else if (this.#state !== 'preparing') this.#reasons.check(this.#machine().highestEpoch);
     this.#reign = epoch;
     this.#reasons.served();
+    // What the other one did before is of no account any more.
+    this.#peer.servedUnder = 0;
+    this.#stage.learned(this.#name, 0);
     this.#known = Math.max(this.#known, epoch);
   }
 
@@ -302,7 +306,6 @@ export class PairChecker implements MachineChecker<
     const isAttempt = status.state === 'preparing' && this.#state !== 'preparing';
     if (isAttempt && this.#stage.plan.mode !== 'witness') this.#reasons.check(machine.highestEpoch);
     this.#state = status.state;
-    this.#reasons.end();
     this.#checkOrder(input);
     if (!this.#isClosed) {
       this.#checkBelief(now, status);

@@ -13,9 +13,6 @@ import { otherOf, type FailoverStage } from './stage.ts';
 /** Milliseconds by which two sums of the same instants may differ. */
 const ROUNDING = 1e-3;
 
-/** Expiries, beside a lease, between the last sign that the other one has no more and what follows from it. */
-const MEMORY = 2;
-
 export class Reasons {
   readonly #stage: FailoverStage;
   readonly #name: string;
@@ -23,17 +20,18 @@ export class Reasons {
   readonly #peer: PeerView;
   #now: Instant = 0;
   #startedAt: Instant | undefined;
+  /** Its last life heard of the other one what no record tells. */
+  readonly #hasForgotten: boolean;
   #holds: number;
   #askedAt: Instant = -Infinity;
   #isPromoted = false;
-  /** When the other one ran last and had no more than it. */
-  #bestAt: Instant = -Infinity;
 
   constructor(stage: FailoverStage, name: string, settings: PeerSettings, peer: PeerView) {
     this.#stage = stage;
     this.#name = name;
     this.#settings = settings;
     this.#peer = peer;
+    this.#hasForgotten = stage.hasForgotten(name);
     // It says so in its first turn.
     this.#holds = stage.plan.isStateful ? 0 : Infinity;
   }
@@ -55,12 +53,15 @@ export class Reasons {
 
   called(call: PairCall): void {
     if (call.type === 'asked') this.#askedAt = this.#now;
-    else if (call.type === 'promote') this.#isPromoted = true;
-    else if (call.type === 'stand') this.#holds = call.standing.holds ?? this.#holds;
+    else if (call.type === 'promote') {
+      this.#isPromoted = true;
+      this.#stage.promoted.add(this.#name);
+    } else if (call.type === 'stand') this.#holds = call.standing.holds ?? this.#holds;
   }
 
   served(): void {
     this.#isPromoted = false;
+    this.#stage.promoted.delete(this.#name);
   }
 
   /** What it did since the other one began is worth nothing; who has no state has lost none. */
@@ -69,27 +70,16 @@ export class Reasons {
     if (isOverruled && Number.isFinite(this.#holds)) this.#holds = 0;
   }
 
-  /** After each step. */
-  end(): void {
-    if (this.#isBest) this.#bestAt = this.#now;
-  }
-
-  /** With a witness nothing is lost that counts: who begins has it, or nobody who has is to be had. */
+  /** With a witness nothing that counts is lost by it: what the other one still has, it has too. */
   checkHeritage(epoch: Epoch): void {
-    const { plan, reigns } = this.#stage;
-    if (plan.mode !== 'witness' || this.#isPromoted) return;
+    const { holders, plan, promoted, reigns } = this.#stage;
+    // A voter may remember what a former life was told.
+    if (plan.mode !== 'witness' || promoted.has(this.#name) || this.#hasForgotten) return;
     const last = reigns.lastOfOther(this.#settings.role);
-    const memory = plan.settings.lease + MEMORY * expiryOf(this.#settings);
-    const isBest = this.#isBest || this.#now <= this.#bestAt + memory;
-    requireThat(this.#holds >= last || isBest, 'unsynchronised stays passive', () => {
+    const other = holders.get(otherOf(this.#name))?.() ?? 0;
+    requireThat(this.#holds >= last || other < last, 'unsynchronised stays passive', () => {
       return `${this.#name} serves under ${epoch} with what there was under ${this.#holds}, not ${last}`;
     });
-  }
-
-  /** The other one is there, and has no more. */
-  get #isBest(): boolean {
-    const other = this.#stage.holders.get(otherOf(this.#name))?.();
-    return other !== undefined && other <= this.#holds;
   }
 
   /** Where nobody grants leases: silence and a vote, or both are there, or a person said so. */

@@ -2,6 +2,7 @@
  * What all roles of one failover run share, besides the world: the stores, who served when, what was
  * promised, and what can be said again.
  */
+import type { Epoch } from '../../core/election.ts';
 import type { PairInput } from '../../failover/commands.ts';
 import type { PairRecord, WitnessRecord } from '../../failover/failover-events.ts';
 import { Stage } from '../stage.ts';
@@ -39,9 +40,12 @@ export class FailoverStage extends Stage {
   thrones: () => readonly Throne[] = () => [];
   /** Of each server that runs, by name: the epoch of the state that it has. */
   readonly holders = new Map<string, () => number | undefined>();
+  /** Servers that a person told to take over, in whichever of their lives, and that have not done so since. */
+  readonly promoted = new Set<string>();
   readonly #stores = new Map<string, SimStore>();
   readonly #promises = new Map<string, Promises>();
   readonly #lives = new Map<string, number>();
+  readonly #learned = new Map<string, Epoch>();
 
   constructor(plan: FailoverPlan, transcript?: Transcript) {
     const { notices, highWaterMark, ghostDelay, jitter, lateTimers } = plan.settings;
@@ -105,6 +109,16 @@ export class FailoverStage extends Stage {
       return `${server} is in life ${life}, after one in ${former}`;
     });
     this.#lives.set(server, life);
+  }
+
+  /** A server knows that the other one served under this epoch since it did last itself. */
+  learned(server: string, epoch: Epoch): void {
+    this.#learned.set(server, epoch === 0 ? 0 : Math.max(epoch, this.#learned.get(server) ?? 0));
+  }
+
+  /** Its last life died before it had written what it knew: this one cannot know it. */
+  hasForgotten(server: string): boolean {
+    return (this.#learned.get(server) ?? 0) > (this.recordOf(server)?.peerServed ?? 0);
   }
 
   overheard(to: 'pair' | 'witness', by: string, command: PairInput): void {
