@@ -86,7 +86,9 @@ export class Reigns {
   /** The promise goes on with one who has all that the last one had. */
   #generationAfter(last: Reign | undefined, server: string, holds: Epoch): number {
     if (last === undefined) return 0;
-    const isCut = !this.#hasWitness && last.isAlone && last.server !== server;
+    // What one did alone went with its process; without a witness the other one may not wait for it.
+    const isCut =
+      last.isAlone && last.server !== server && (last.process.isOver || !this.#hasWitness);
     if (holds >= last.epoch && !isCut) return last.generation;
     this.#stage.count('reigns.memoryLost');
     return last.generation + 1;
