@@ -76,9 +76,10 @@ export class Hearing {
   }
 
   #hearState(now: Instant, from: Address, command: StateCommand): void {
-    const { peer, state } = this.#parts;
+    const { peer } = this.#parts;
     const fault = peer.order(command);
     if (fault !== undefined) return this.#ignore(fault);
+    if (command.state !== 'leaving') this.#noteServed(command);
     this.#learn(now, command.epoch);
     if (command.state === 'leaving') {
       const wasHeard = peer.isHeard;
@@ -87,14 +88,15 @@ export class Hearing {
       if (wasHeard) this.#parts.emit({ type: 'peerLost', reason: 'leaving' });
       return;
     }
-    if (command.state === 'active') {
-      state.peerServed = Math.max(state.peerServed, command.epoch);
-      // It does not know yet that it is over.
-      if (command.epoch < this.#parts.voter.epoch) this.#voice.say(now);
-    }
-    // It has a state that this server may lack, whoever made that.
-    state.peerServed = Math.max(state.peerServed, command.holds ?? 0);
+    // It does not know yet that it is over.
+    if (command.state === 'active' && command.epoch < this.#parts.voter.epoch) this.#voice.say(now);
     this.#heard(now, from, command);
+  }
+
+  /** It serves, or has a state that this server may lack, whoever made that. */
+  #noteServed({ state: word, epoch, holds = 0 }: StateCommand): void {
+    const { state } = this.#parts;
+    state.peerServed = Math.max(state.peerServed, holds, word === 'active' ? epoch : 0);
   }
 
   #hearDigit(now: Instant, from: Address, { digit }: StockStateCommand): void {

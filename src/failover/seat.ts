@@ -180,7 +180,8 @@ export class Seat {
   #stepDown(now: Instant, reason: StepDownReason): void {
     const { claims, mode, speaker, state } = this.#parts;
     const { epoch } = state;
-    const isOverruled = reason === 'higherEpoch' || reason === 'peerActive';
+    // Of an epoch under which nobody served nothing is to be had: then what is here is still the newest.
+    const isOverruled = reason === 'peerActive' || state.peerServed > epoch;
     // Who has no state cannot lose any.
     if (isOverruled && Number.isFinite(state.standing.holds)) state.standing.holds = 0;
     state.epoch = 0;

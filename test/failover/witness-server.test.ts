@@ -81,6 +81,8 @@ describe('a pair and its witness', () => {
     const { primary } = await pair();
     const epoch = await says(primary, 'serve');
     const events = eventsOf(primary);
+    // The other one alone may have elected it.
+    await until(() => expect(primary.status().witness).toBe('heard'));
     await witness.close();
     await until(() => expect(events).toContainEqual({ type: 'witnessLost' }));
     // Longer than the lease that it had from the witness.

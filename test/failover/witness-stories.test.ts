@@ -601,6 +601,17 @@ describe('what is held', () => {
     expect(world.serving).toHaveLength(1);
   });
 
+  test('is not given up for an epoch under which nobody served', () => {
+    const deposed = (['passive', 'active'] as const).map((word) => {
+      const primary = serving();
+      primary.call({ type: 'stand', standing: { holds: 1 } });
+      primary.hear({ state: word, epoch: 2, holds: word === 'active' ? 2 : 0 });
+      expect(primary.told).toContain('becamePassive 1 higherEpoch');
+      return primary.machine.state.standing.holds;
+    });
+    expect(deposed).toEqual([1, 0]);
+  });
+
   test('a living peer that has more is waited for', () => {
     const backup = new PairStory({ ...WITNESS, role: 'backup' });
     backup.call({ type: 'stand', standing: { holds: 0 } });

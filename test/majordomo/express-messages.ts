@@ -83,6 +83,7 @@ const standing = fc.record({
   type: type('standing'),
   dialect: express,
   active: fc.boolean(),
+  isHeir: fc.boolean(),
   epoch: uint,
   endpoint: fc.oneof(fc.constant(''), names),
 });

@@ -43,7 +43,7 @@ export function plain(command: Command | ReplicaRecord): Record<string, unknown>
       !['dialect', 'envelope'].includes(name) &&
       value !== undefined &&
       // The flags of a request or a welcome are there, or not.
-      !(value === false && ['failFast', 'broadcast', 'standby'].includes(name)) &&
+      !(value === false && ['failFast', 'broadcast', 'standby', 'isHeir'].includes(name)) &&
       !(value === '' && ['service', 'endpoint'].includes(name)),
   );
   return Object.fromEntries(

@@ -29,8 +29,8 @@ class PairStory extends WorkerStory {
     this.hear({ type: 'welcome', ...express, ...PACE, resumed, epoch, standby }, port);
   }
   /** It serves from now on, and asks what is done; or asks again. */
-  takeOver(port: WorkerPort, epoch: number): void {
-    this.hear({ type: 'standing', ...express, active: true, epoch, endpoint: '' }, port);
+  takeOver(port: WorkerPort, epoch: number, isHeir = false): void {
+    this.hear({ type: 'standing', ...express, active: true, isHeir, epoch, endpoint: '' }, port);
   }
   stepDown(port: WorkerPort, epoch: number): void {
     this.hear({ type: 'standing', ...express, active: false, epoch, endpoint: '' }, port);
@@ -52,13 +52,24 @@ class PairStory extends WorkerStory {
     this.machine.handlePeerGone(this.now, port);
   }
   /** Time passes, and these brokers beat, knowing what they are told. */
-  live(ports: readonly WorkerPort[], milliseconds: number): void {
+  live(
+    ports: readonly WorkerPort[],
+    milliseconds: number,
+    echoOf = (_port: WorkerPort) => 0,
+  ): void {
     for (let waited = 0; waited < milliseconds; waited += 50) {
       this.wait(Math.min(50, milliseconds - waited));
       for (const port of ports) {
-        this.hear({ type: 'heartbeat', ...express, beat: 1, echo: 0, held: [] }, port);
+        this.hear({ type: 'heartbeat', ...express, beat: 1, echo: echoOf(port), held: [] }, port);
       }
     }
+  }
+  /** The same, and they echo what they hear. */
+  echo(ports: readonly WorkerPort[], milliseconds: number): void {
+    this.live(ports, milliseconds, (port) => {
+      const beat = this.sent.findLast((one) => one.to === port && one.command.type === 'heartbeat');
+      return beat?.command.type === 'heartbeat' ? (beat.command.beat ?? 0) : 0;
+    });
   }
   all<Type extends WorkerOutput['type']>(type: Type): Extract<WorkerOutput, { type: Type }>[] {
     const commands = this.sent.map(({ command }) => command);
@@ -430,6 +441,32 @@ describe('a report', () => {
     worker.live([A, B], 200);
     worker.takeOver(B, 2);
     expect(worker.all('report').at(-1)).toMatchObject({ finished: ['young'] });
+  });
+
+  test('to an heir leaves out what its predecessor surely had', () => {
+    const worker = paired();
+    worker.dispatch(A, 1, { key: 'old' });
+    worker.reply(0, 'done');
+    worker.echo([A, B], 10_000);
+    worker.dispatch(A, 2, { key: 'young' });
+    worker.reply(1, 'done');
+    worker.takeOver(B, 2, true);
+    expect(worker.all('report').at(-1)).toMatchObject({ finished: ['young'] });
+    // Asked again, it says the same, however much has arrived since.
+    worker.echo([A, B], 10_000);
+    worker.takeOver(B, 2, true);
+    expect(worker.all('report').at(-1)).toMatchObject({ finished: ['young'] });
+    worker.takeOver(A, 3);
+    expect(worker.all('report').at(-1)).toMatchObject({ finished: ['old', 'young'] });
+  });
+
+  test('to an heir leaves out nothing that no echo proves to have arrived', () => {
+    const worker = paired();
+    worker.dispatch(A, 1, { key: 'old' });
+    worker.reply(0, 'done');
+    worker.live([A, B], 10_000);
+    worker.takeOver(B, 2, true);
+    expect(worker.all('report').at(-1)).toMatchObject({ finished: ['old'] });
   });
 
   test('and of so many bytes, the oldest being forgotten first', () => {

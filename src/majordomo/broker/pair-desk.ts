@@ -143,6 +143,7 @@ export class PairDesk {
     const { standing, replica, followers, takeover } = this.#pair;
     if (!standing.mayServe(now, epoch) || standing.state.epoch === epoch) return;
     if (standing.isActive) this.#stepDown(now);
+    standing.state.isHeir = replica.isHeir(now);
     replica.stop();
     standing.state.epoch = epoch;
     this.#voice.emit({ type: 'becameActive', epoch });

@@ -40,6 +40,10 @@ export class Replica {
     last: 0,
     /** All that there was has come once: from then on it is a copy. */
     isComplete: false,
+    /** And nothing is known to be missing since. */
+    isCurrent: false,
+    /** When the one that is copied was heard last. */
+    heardAt: -Infinity,
     roster: new Map() as Roster,
     /** The roster of the present attempt, until that is complete. */
     incoming: new Map() as Roster,
@@ -60,6 +64,12 @@ export class Replica {
     return Math.min(this.state.expiresAt, this.state.retryAt);
   }
 
+  /** True if it has all that the one it copies had, up to less than an expiry ago. */
+  isHeir(now: Instant): boolean {
+    const { heardAt, isCurrent } = this.state;
+    return isCurrent && now <= heardAt + expiryOf(this.#settings);
+  }
+
   /** Copies from the active broker of this epoch, who is at `endpoint`; '': nobody knows where. */
   follow(now: Instant, epoch: Epoch, endpoint: string): void {
     const { state } = this;
@@ -71,6 +81,7 @@ export class Replica {
       this.#keys.clear();
       state.roster.clear();
       state.isComplete = false;
+      state.isCurrent = false;
       this.#voice.emit({ type: 'holds', epoch: 0 });
     }
     const goesOn = isSame && endpoint === state.endpoint && state.session !== '';
@@ -86,6 +97,7 @@ export class Replica {
     state.session = '';
     state.epoch = 0;
     state.isComplete = false;
+    state.isCurrent = false;
     state.isWanted = false;
     state.expiresAt = Infinity;
     state.retryAt = Infinity;
@@ -161,8 +173,12 @@ export class Replica {
   #take(now: Instant, { number, record, session }: RecordCommand): void {
     const { state } = this;
     if (number <= state.last) return;
-    if (number > state.last + 1) return this.#begin(now);
+    const isHole = number > state.last + 1;
+    // One that begins anew has gone on without this one.
+    if (isHole || number === 1) state.isCurrent = false;
+    if (isHole) return this.#begin(now);
     state.last = number;
+    state.heardAt = now;
     state.expiresAt = now + expiryOf(this.#settings);
     state.retryAt = Infinity;
     this.#apply(now, record);
@@ -186,6 +202,7 @@ export class Replica {
         break;
       case 'complete': {
         state.isComplete = true;
+        state.isCurrent = true;
         state.roster = new Map(state.incoming);
         const { epoch } = record;
         const { replies } = this.#keys.state;

@@ -19,6 +19,8 @@ export class Standing {
   readonly state = {
     /** 0 while it is passive. */
     epoch: 0,
+    /** It had copied all that its predecessor had. */
+    isHeir: false,
     /** Clients that were told that they are not served here, and until when they are told if that changes. */
     askers: new Map<Address, { readonly untilAt: Instant }>(),
   };
@@ -67,7 +69,8 @@ export class Standing {
   /** What clients and workers are told of it. */
   get told(): StandingCommand {
     const { isActive: active, epoch, activeEndpoint: endpoint } = this;
-    return { type: 'standing', dialect: 'express', active, epoch, endpoint };
+    const isHeir = active && this.state.isHeir;
+    return { type: 'standing', dialect: 'express', active, isHeir, epoch, endpoint };
   }
 
   /** This client is told when it is served here. The newest are remembered, for as long as they wait. */

@@ -223,6 +223,11 @@ export interface StandingCommand {
   readonly type: 'standing';
   readonly dialect: 'express';
   readonly active: boolean;
+  /**
+   * An active one that had copied all of the one before it, up to its end: it need not be told of what that
+   * one has surely had. Absent: no.
+   */
+  readonly isHeir?: boolean | undefined;
   /** Of an active one its own; of a passive one the highest that it knows. */
   readonly epoch: Epoch;
   /** Where the active one is believed to be; '' if nobody knows. */

@@ -78,8 +78,9 @@ export const FINAL = 1;
 /** The flags of a welcome. */
 export const RESUMED = 1;
 export const STANDBY = 2;
-/** The flag of a standing. */
+/** The flags of a standing. */
 export const ACTIVE = 1;
+export const HEIR = 2;
 
 /** Bytes of type and length in front of each command. */
 export const PROLOGUE = 5;

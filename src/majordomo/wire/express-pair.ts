@@ -16,7 +16,7 @@ import type {
   SeenCommand,
   StandingCommand,
 } from './commands.ts';
-import { ACTIVE, ENDPOINT_LIMIT, FIELDS, RECORDS } from './express-format.ts';
+import { ACTIVE, ENDPOINT_LIMIT, FIELDS, HEIR, RECORDS } from './express-format.ts';
 import { readOutcome, writeOutcome } from './express-outcome.ts';
 import type { Reader } from './express-reader.ts';
 import type { Pack } from './express-writer.ts';
@@ -35,7 +35,7 @@ type PairCommand =
 export function writePair(pack: Pack, command: PairCommand): void {
   switch (command.type) {
     case 'standing':
-      pack.byte(command.active ? ACTIVE : 0);
+      pack.byte((command.active ? ACTIVE : 0) | (command.isHeir === true ? HEIR : 0));
       pack.uint(command.epoch);
       return writeEndpoint(pack, command.endpoint);
     case 'seen':
@@ -90,14 +90,16 @@ function writeRecord(pack: Pack, record: ReplicaRecord): void {
 // Reading
 
 export function readStanding(reader: Reader): StandingCommand {
-  const active = (reader.byte() & ACTIVE) !== 0;
+  const flags = reader.byte();
   const epoch = reader.uint();
   let endpoint = '';
   while (reader.hasField) {
     if (reader.field() === FIELDS.endpoint) endpoint = reader.nameField(ENDPOINT_LIMIT);
     else reader.skipField();
   }
-  return { type: 'standing', dialect: 'express', active, epoch, endpoint };
+  const active = (flags & ACTIVE) !== 0;
+  const isHeir = (flags & HEIR) !== 0;
+  return { type: 'standing', dialect: 'express', active, isHeir, epoch, endpoint };
 }
 
 export function readReport(reader: Reader): ReportCommand {

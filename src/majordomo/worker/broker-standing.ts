@@ -85,14 +85,30 @@ export class BrokerStanding {
     const { servedUnder } = state;
     if (epoch <= servedUnder) return;
     state.servedUnder = epoch;
+    state.hadArrivedAt = state.arrivedAt;
     if (servedUnder > 0) this.#outbox.emit({ type: 'failedOver', endpoint, epoch });
   }
 
   // What it is told
 
-  /** It asks what runs, and what has ended. */
-  answer(now: Instant): void {
-    this.#reports.answer(now, this.state.epoch);
+  /**
+   * It asks what runs, and what has ended. An heir has what its predecessor had, but for what that one had too
+   * late to tell it: which is found out, and mended, within two expiries.
+   */
+  answer(now: Instant, isHeir: boolean, expiry: number): void {
+    const since = isHeir ? this.#shared.state.hadArrivedAt - 2 * expiry : -Infinity;
+    this.#reports.answer(now, this.state.epoch, since);
+  }
+
+  /** What was said to it before `at` has arrived. */
+  noteArrival(at: Instant): void {
+    const { state } = this.#shared;
+    if (this.isServing) state.arrivedAt = Math.max(state.arrivedAt, at);
+  }
+
+  /** True if no outcome waits to be told. */
+  get hasToldAll(): boolean {
+    return this.#reports.state.untold.size === 0;
   }
 
   /** There is an outcome that it may wait for. */

@@ -15,6 +15,7 @@ import type { Epoch } from '../../core/election.ts';
 import type { Failure } from '../../core/errors.ts';
 import {
   beaten,
+  expiryOf,
   forgive,
   heard,
   nextDue,
@@ -24,7 +25,6 @@ import {
   type HeartbeatSettings,
 } from '../../core/heartbeat.ts';
 import type { Frames, Instant } from '../../core/machine.ts';
-import { startBeats } from '../../core/reconciliation.ts';
 import { backoffDelay } from '../../core/retry.ts';
 import type {
   DispatchCommand,
@@ -271,7 +271,7 @@ export class ExpressWorkerSession {
     state.id = newSessionId(random);
     state.pace = { heartbeatInterval, heartbeatLiveness };
     state.heartbeat = startHeartbeat(now, state.pace);
-    this.#voice.state.beats = startBeats();
+    this.#voice.restartBeats();
     this.#outbox.open(this.port, this.endpoint);
     this.#voice.sayReady(this.state.id);
     this.#outbox.emit({ type: 'connecting', endpoint: this.endpoint, dialect: 'express' });
@@ -364,7 +364,7 @@ export class ExpressWorkerSession {
       this.#outbox.emit({ type: 'sessionOpened', endpoint, session: state.id, interval });
     }
     if (!command.resumed) {
-      this.#voice.state.beats = startBeats();
+      this.#voice.restartBeats();
       this.#requests.orphanAll();
     }
     const { standby = false } = command;
@@ -379,13 +379,13 @@ export class ExpressWorkerSession {
   }
 
   /** A broker of a pair serves from now on, and asks what is done; or it serves no more. */
-  #takeStanding(now: Instant, { active, epoch }: StandingCommand): void {
+  #takeStanding(now: Instant, { active, isHeir, epoch }: StandingCommand): void {
     if (this.state.phase !== 'active') return;
     const verdict = this.#shared.epochs.judge(epoch);
     if (verdict === 'implausible') return this.#refuse(epoch);
     if (active && verdict !== 'outdated') {
       this.#standing.serves(this.endpoint, epoch);
-      this.#standing.answer(now);
+      this.#standing.answer(now, isHeir === true, expiryOf(this.state.pace));
       this.tellCredit();
     } else this.#standBy(epoch, active);
     this.#host.handlePair(now, this, verdict === 'higher');
@@ -411,12 +411,15 @@ export class ExpressWorkerSession {
   #sayBeat(now: Instant, heartbeat: Heartbeat): void {
     const { state } = this;
     beaten(heartbeat, now, state.pace);
-    if (state.phase === 'active') this.#voice.sayBeat();
+    if (state.phase !== 'active') return;
+    this.#voice.sayBeat(now, this.#requests.hasSaidAll && this.#standing.hasToldAll);
   }
 
   /** The broker says what it has given us: what it no longer counts on is in vain. */
   #reconcile({ beat = 0, echo = 0, held = [] }: HeartbeatCommand): void {
     this.#requests.reconcile(this.#voice.state.beats, { beat, echo, held });
+    const arrival = this.#voice.arrivalBy(echo);
+    if (arrival !== undefined) this.#standing.noteArrival(arrival);
     this.tellCredit();
   }
 

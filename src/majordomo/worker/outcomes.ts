@@ -41,9 +41,10 @@ export class Outcomes {
     return this.state.bytes;
   }
 
-  /** The latest last. */
-  keys(): Iterable<string> {
-    return this.state.kept;
+  /** Of all that ended at that instant or later; the latest last. */
+  *keysSince(since: Instant): Iterable<string> {
+    const { kept } = this.state;
+    for (const key of kept) if (kept.get(key)!.forgottenAt >= since + REMEMBERED_TIME) yield key;
   }
 
   get(key: string): Outcome | undefined {

@@ -33,13 +33,13 @@ export class Reports {
     this.#shared = shared;
   }
 
-  /** The broker that serves under `epoch` asks. */
-  answer(now: Instant, epoch: Epoch): void {
+  /** The broker that serves under `epoch` asks for what has ended since. */
+  answer(now: Instant, epoch: Epoch, since: Instant): void {
     const { state } = this;
     if (state.asked === epoch || now < state.underWayUntilAt) return;
     const { outcomes } = this.#shared;
     outcomes.expire(now);
-    state.untold = new Set(outcomes.keys());
+    state.untold = new Set(outcomes.keysSince(since));
     state.told = [];
     state.asked = epoch;
     state.underWayUntilAt = patientUntil(now, now, outcomes.bytes);

@@ -1,4 +1,5 @@
 /** What a worker says of itself in a session of express: READY, heartbeats, its credit, goodbye. */
+import type { Instant } from '../../core/machine.ts';
 import { nextBeat, startBeats } from '../../core/reconciliation.ts';
 import type { SessionId, WorkerOutput } from '../wire/commands.ts';
 import type { SharedWork } from './shared-work.ts';
@@ -14,6 +15,9 @@ export class SessionVoice {
   /** Plain data, for the fingerprint of the machine that it is part of. */
   readonly state = {
     beats: startBeats(),
+    /** A heartbeat whose echo is awaited, and when it was sent; 0: none. */
+    probe: 0,
+    probedAt: -Infinity,
     /** The credit that the broker was told last. */
     credit: 0,
     /** It has changed since READY: it is told again with each heartbeat, as the word may be lost. */
@@ -58,9 +62,29 @@ export class SessionVoice {
     });
   }
 
-  sayBeat(): void {
-    const numbers = nextBeat(this.state.beats);
+  /** @param isProbe its echo is to prove that all said before has arrived */
+  sayBeat(now: Instant, isProbe: boolean): void {
+    const { state } = this;
+    const numbers = nextBeat(state.beats);
+    if (isProbe && state.probe === 0) {
+      state.probe = numbers.beat;
+      state.probedAt = now;
+    }
     this.#send({ type: 'heartbeat', dialect: 'express', ...numbers, held: this.#requests.held });
+  }
+
+  /** All that was said before this instant has arrived, as this echo proves; undefined: it proves nothing. */
+  arrivalBy(echo: number): Instant | undefined {
+    const { state } = this;
+    if (state.probe === 0 || echo < state.probe || echo > state.beats.sent) return undefined;
+    state.probe = 0;
+    return state.probedAt;
+  }
+
+  /** The other side begins to count anew. */
+  restartBeats(): void {
+    this.state.beats = startBeats();
+    this.state.probe = 0;
   }
 
   /**

@@ -36,6 +36,10 @@ export class SharedWork {
     servedUnder: 0 as Epoch,
     /** When a broker of a pair was last known to be there. */
     pairSeenAt: -Infinity,
+    /** What was said before this instant to the one that serves has arrived there. */
+    arrivedAt: -Infinity,
+    /** The same of the one that served before. */
+    hadArrivedAt: -Infinity,
   };
 
   constructor(host: SharedHost, random: Random) {

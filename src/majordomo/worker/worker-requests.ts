@@ -75,6 +75,11 @@ export class WorkerRequests {
     return this.state.running.size - this.state.dispatches.size;
   }
 
+  /** True if no result waits to leave. */
+  get hasSaidAll(): boolean {
+    return this.state.running.size === this.state.unsettled;
+  }
+
   /** How many requests the broker may have given us at a time. */
   get credit(): number {
     return this.#shared.state.isDraining ? 0 : Math.max(0, this.#room - this.orphans);

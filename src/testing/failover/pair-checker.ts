@@ -252,7 +252,7 @@ export class PairChecker implements MachineChecker<
         );
         this.#stage.reigns.ended();
         this.#reign = 0;
-        return this.#reasons.deposed(event.reason);
+        return this.#reasons.deposed(event.epoch, event.reason);
       case 'servesAlone':
         return this.#stage.reigns.mark(event.epoch);
       case 'ignored':

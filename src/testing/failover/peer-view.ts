@@ -30,7 +30,7 @@ export class PeerView {
   #lostAt: Instant = Infinity;
   #firstNoticeAt: Instant = Infinity;
   #isGone = false;
-  /** The highest epoch that it was heard to serve under. */
+  /** The highest epoch that it was heard to serve under, or to have the state of. */
   servedUnder: Epoch = 0;
 
   constructor(settings: PeerSettings) {
@@ -58,7 +58,9 @@ export class PeerView {
     this.#firstNoticeAt = Infinity;
     this.#isGone = command.state === 'leaving';
     this.#lostAt = now + expiryOf(this.#settings);
-    if (command.state === 'active') this.servedUnder = Math.max(this.servedUnder, command.epoch);
+    const { state, epoch, holds = 0 } = command;
+    if (state === 'leaving') return;
+    this.servedUnder = Math.max(this.servedUnder, holds, state === 'active' ? epoch : 0);
   }
 
   /** Whatever a stock peer says counts. */

@@ -64,9 +64,9 @@ export class Reasons {
     this.#stage.promoted.delete(this.#name);
   }
 
-  /** What it did since the other one began is worth nothing; who has no state has lost none. */
-  deposed(reason: StepDownReason): void {
-    const isOverruled = reason === 'higherEpoch' || reason === 'peerActive';
+  /** What it did since the other one began is worth nothing, if that did; who has no state has lost none. */
+  deposed(epoch: Epoch, reason: StepDownReason): void {
+    const isOverruled = reason === 'peerActive' || this.#peer.servedUnder > epoch;
     if (isOverruled && Number.isFinite(this.#holds)) this.#holds = 0;
   }
 
