@@ -106,8 +106,27 @@ describe('a follower', () => {
     expect(broker.heardNow()).toEqual([
       'follower record 1 worker id of worker',
       'follower record 2 a = A',
-      'follower record 3 complete 1',
+      // It is among all that there is now, too.
+      'follower record 3 a = A',
+      'follower record 4 complete 1',
     ]);
+  });
+
+  test('copies a piece at a time, and meanwhile the broker goes on serving', () => {
+    const broker = serving({ idempotencyBytes: 100_000_000 });
+    for (let count = 0; count < 5000; count++) work(broker, `${count}`);
+    broker.heardNow();
+    broker.follow();
+    expect(broker.heardNow()).toHaveLength(4096);
+    work(broker, 'meanwhile');
+    expect(told(broker)).toEqual([expect.stringMatching(/= MEANWHILE$/)]);
+    broker.record(4000);
+    const rest = broker.heardNow();
+    expect(rest).toHaveLength(5001 + 2 - 4096);
+    expect(rest.at(-1)).toMatch(/complete 1$/);
+    expect(broker.failover.follower).toBe('copying');
+    broker.record(5004);
+    expect(broker.failover.follower).toBe('synchronised');
   });
 
   test('that takes in too little is given up, and told so', () => {

@@ -8,6 +8,7 @@ import {
   type BrokerPort,
 } from '../../src/majordomo/broker/broker-machine.ts';
 import type { BrokerEvent } from '../../src/majordomo/broker/broker-events.ts';
+import { LEAST_BACKLOG } from '../../src/majordomo/broker/followers.ts';
 import type {
   BrokerInput,
   BrokerOutput,
@@ -269,7 +270,7 @@ const pair: BrokerSubject = {
         size: withheldBytes,
         limit: idempotencyBytes * (2 + running + brokerSettings.queueLimit),
       },
-      { name: 'backlog', size: follower?.bytes ?? 0, limit: follower?.limit ?? 0 },
+      { name: 'backlog', size: follower?.bytes ?? 0, limit: idempotencyBytes + LEAST_BACKLOG },
       { name: 'askers', size: standing.state.askers.size, limit: clientLimit },
       { name: 'roster', size: replica.state.roster.size, limit: workerLimit },
     ];

@@ -1,8 +1,8 @@
 /**
  * What the active broker does so that the passive one could go on in its place.
  *
- * It tells its follower all replies that it keeps under keys and all workers, then that this was all, then
- * each new one. From that word on the follower may be the next to serve. So from then on a reply under a
+ * It tells its follower all workers and all replies that it keeps under keys, a piece at a time so that it goes
+ * on serving; then that this was all, then each new one. From that word on the follower may be the next to serve. So from then on a reply under a
  * key is told only once the follower has acknowledged it, and a new worker gets work only once it is
  * known there. Without a follower it asks to serve alone, and goes on as soon as it may.
  */
@@ -31,7 +31,13 @@ export interface FollowerSettings extends HeartbeatSettings {
 
 /** What a record costs beside a body, in bytes, and how many bytes of them may always wait. */
 const RECORD_OVERHEAD = 256;
-const LEAST_BACKLOG = 1024 * 1024;
+export const LEAST_BACKLOG = 1024 * 1024;
+
+/**
+ * Records of the copy that may be on their way. All at once they would hold both brokers up: 90,000 did so for
+ * more than a second on a busy machine, and who stands still for so long no longer serves.
+ */
+const COPY_WINDOW = 4096;
 
 interface Entry {
   readonly record: ReplicaRecord;
@@ -41,13 +47,11 @@ interface Entry {
 export interface Follower {
   readonly address: Address;
   readonly session: SessionId;
-  /** What has not been sent yet, in order, and its bytes. */
+  /** What happened since it began to copy and has not been sent yet, in order, and its bytes. */
   readonly backlog: Fifo<Entry>;
   bytes: number;
-  /** More bytes than this may not wait. */
-  readonly limit: number;
-  /** The numbers of the last record, of the last one it has, and of the word that this was all; 0: none. */
-  last: number;
+  /** The numbers of the last record sent, of the last one it has, and of the word that this was all; 0: none. */
+  sent: number;
   acknowledged: number;
   complete: number;
   isWritable: boolean;
@@ -79,6 +83,8 @@ export class Followers {
     withheldBytes: 0,
   };
   readonly #released: Withheld[] = [];
+  /** What the follower has still to copy. */
+  #uncopied: Iterator<ReplicaRecord> = NOTHING;
   readonly #keys: KeyBook;
   readonly #sessions: SessionTable;
   readonly #settings: FollowerSettings;
@@ -114,6 +120,7 @@ export class Followers {
     }
     state.epoch = 0;
     state.follower = undefined;
+    this.#uncopied = NOTHING;
     state.alone = 'no';
     for (const { session } of state.withheld)
       if (session !== undefined) session.isUnrecorded = false;
@@ -153,7 +160,7 @@ export class Followers {
   join(request: PendingRequest, reply: StoredReply): void {
     const { follower } = this.state;
     // What waits comes out in order: so not before the reply itself.
-    const number = follower === undefined || follower.complete === 0 ? Infinity : follower.last;
+    const number = follower === undefined ? Infinity : lastOf(follower);
     this.#withhold({ number, request, reply });
   }
 
@@ -180,37 +187,32 @@ export class Followers {
 
   /** The passive broker wants to copy: from the beginning, whatever it has. */
   follow(now: Instant, address: Address, { session }: FollowCommand): void {
-    const backlog = new Fifo<Entry>();
-    let bytes = 0;
-    const add = (record: ReplicaRecord, cost: number): void => {
-      backlog.push({ record, bytes: cost });
-      bytes += cost;
-    };
-    for (const one of this.#sessions.all()) {
-      const worker = one.express?.worker;
-      if (worker === undefined) continue;
-      add({ kind: 'worker', service: one.service, worker }, RECORD_OVERHEAD);
-    }
-    for (const { service, key, reply } of this.#keys.all()) {
-      add(recordOf(now, service, key, reply), reply.bytes);
-    }
-    const { idempotencyBytes, heartbeatInterval } = this.#settings;
     this.#unnumber();
+    this.#uncopied = this.#all(now);
     this.state.follower = {
       address,
       session,
-      backlog,
-      bytes,
-      limit: bytes + idempotencyBytes + LEAST_BACKLOG,
-      last: backlog.size,
+      backlog: new Fifo(),
+      bytes: 0,
+      sent: 0,
       acknowledged: 0,
       complete: 0,
       isWritable: true,
-      beatAt: now + heartbeatInterval,
+      beatAt: now + this.#settings.heartbeatInterval,
       expiresAt: now + expiryOf(this.#settings),
       goneAt: Infinity,
     };
     this.#pump(now, this.state.follower);
+  }
+
+  /** All workers and replies, as they are when they are asked for: what comes meanwhile may be among them. */
+  *#all(now: Instant): Generator<ReplicaRecord> {
+    for (const { service, express } of Array.from(this.#sessions.all())) {
+      const worker = express?.worker;
+      if (worker !== undefined) yield { kind: 'worker', service, worker };
+    }
+    for (const { service, key, reply } of this.#keys.all())
+      yield recordOf(now, service, key, reply);
   }
 
   /** The follower has all up to this number. */
@@ -221,7 +223,7 @@ export class Followers {
     follower.expiresAt = now + expiryOf(this.#settings);
     follower.goneAt = Infinity;
     // What was not sent it cannot have.
-    if (number > follower.last - follower.backlog.size) return;
+    if (number > follower.sent) return;
     const before = follower.acknowledged;
     follower.acknowledged = Math.max(before, number);
     const { complete } = follower;
@@ -230,6 +232,7 @@ export class Followers {
       if (state.alone !== 'no') this.#voice.emit({ type: 'alone', alone: false });
       state.alone = 'no';
     }
+    this.#pump(now, follower);
     this.#release();
   }
 
@@ -301,51 +304,67 @@ export class Followers {
     if (!this.mustWait) this.#release();
   }
 
+  /** Returns the number under which it will be sent; `Infinity` while the follower copies, or without one. */
   #append(now: Instant, record: ReplicaRecord, bytes: number): number {
     const { follower } = this.state;
     if (follower === undefined) return Infinity;
     follower.backlog.push({ record, bytes });
     follower.bytes += bytes;
-    const number = ++follower.last;
+    const number = lastOf(follower);
     this.#pump(now, follower);
-    if (follower.bytes <= follower.limit) return number;
+    if (follower.bytes <= this.#settings.idempotencyBytes + LEAST_BACKLOG) return number;
     this.#voice.send(follower.address, { type: 'disconnect', dialect: 'express' });
     this.#lose('tooSlow');
     return Infinity;
   }
 
+  /** What has happened goes first: so what waits stays little, however much there is to copy. */
   #pump(now: Instant, follower: Follower): void {
     const { backlog } = follower;
     for (;;) {
       const entry = backlog.first;
       if (entry === undefined || !follower.isWritable) break;
-      if (!this.#send(now, follower, follower.last - backlog.size + 1, entry.record)) return;
+      if (!this.#send(now, follower, entry.record)) return;
       backlog.delete(entry);
       follower.bytes -= entry.bytes;
     }
-    if (follower.complete > 0 || !follower.isWritable) return;
-    const number = follower.last + 1;
-    const { epoch } = this.state;
-    if (!this.#send(now, follower, number, { kind: 'complete', epoch })) return;
-    follower.last = number;
-    follower.complete = number;
-    for (const one of this.state.withheld) if (one.number === Infinity) one.number = number;
+    if (follower.complete === 0) this.#copy(now, follower);
   }
 
-  #send(now: Instant, follower: Follower, number: number, record: ReplicaRecord): boolean {
+  #copy(now: Instant, follower: Follower): void {
+    while (follower.isWritable && follower.sent - follower.acknowledged < COPY_WINDOW) {
+      const { done, value } = this.#uncopied.next();
+      if (done !== true) {
+        // Taken, it must not be lost: it waits like what has just happened.
+        if (!this.#send(now, follower, value)) follower.backlog.push({ record: value, bytes: 0 });
+        continue;
+      }
+      const { epoch } = this.state;
+      if (!this.#send(now, follower, { kind: 'complete', epoch })) return;
+      follower.complete = follower.sent;
+      for (const one of this.state.withheld) {
+        if (one.number === Infinity) one.number = follower.complete;
+      }
+      return;
+    }
+  }
+
+  #send(now: Instant, follower: Follower, record: ReplicaRecord): boolean {
     const { address, session } = follower;
+    const number = follower.sent + 1;
     const command: RecordCommand = { type: 'record', dialect: 'express', session, number, record };
     const large = record.kind === 'reply' ? announcedBytes(record.body) : undefined;
     follower.isWritable = this.#voice.send(address, command);
-    if (follower.isWritable && large !== undefined) {
-      follower.expiresAt = patientUntil(follower.expiresAt, now, large);
-    }
-    return follower.isWritable;
+    if (!follower.isWritable) return false;
+    follower.sent = number;
+    if (large !== undefined) follower.expiresAt = patientUntil(follower.expiresAt, now, large);
+    return true;
   }
 
   #lose(reason: FollowerLossReason): void {
     const { state } = this;
     state.follower = undefined;
+    this.#uncopied = NOTHING;
     this.#unnumber();
     this.#voice.emit({ type: 'followerLost', reason });
     if (state.alone === 'no') {
@@ -376,6 +395,12 @@ export class Followers {
 }
 
 const NONE: readonly Withheld[] = [];
+const NOTHING: Iterator<ReplicaRecord> = [].values();
+
+/** The number of the last record that there is; `Infinity` until the word that this was all has its own. */
+function lastOf({ backlog, complete, sent }: Follower): number {
+  return complete > 0 ? sent + backlog.size : Infinity;
+}
 
 function recordOf(now: Instant, service: string, key: string, reply: StoredReply): ReplicaRecord {
   const { body, failure, expiresAt } = reply;
