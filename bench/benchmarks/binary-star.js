@@ -13,8 +13,10 @@ export const summary = 'time from the loss of the active broker of a pair to the
 
 /** The library's default, of which the goal is made. */
 const LEASE = 1000;
-/** Each loss comes at random within so many milliseconds, to meet all phases of heartbeats and leases. */
+/** Each loss comes at random within so many milliseconds, to meet all phases of heartbeats and leases, */
 const WAIT = 500;
+/** but not before everybody knows that the other one has all: who dies before that is waited for. */
+const KNOWN = 500;
 const IN_FLIGHT = 8;
 /** Milliseconds between two requests of a lane. */
 const PAUSE = 2;
@@ -124,7 +126,7 @@ class Arena extends EventEmitter {
   /** Milliseconds from the loss of the one that serves until the other does, and has answered. */
   async loseActive() {
     const active = await this.#whole();
-    await sleep(Math.random() * WAIT);
+    await sleep(KNOWN + Math.random() * WAIT);
     const signal = AbortSignal.timeout(PATIENCE);
     const serves = once(this, 'serving', { signal });
     const answers = once(this, 'answered', { signal });

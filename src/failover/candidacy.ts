@@ -22,9 +22,11 @@ export class Candidacy {
 
   /** What this server has, for whoever asks who goes first: who has resigned leaves it to one that has as much. */
   holds(now: Instant): number {
-    const { peer, state } = this.#parts;
-    const { holds } = state.standing;
-    const isLeft = state.yieldsAt > now && peer.isHeard && state.peer.holds >= holds;
+    const { peer, settings, state } = this.#parts;
+    const { holds, alone } = state.standing;
+    const isStock = settings.protocol === 'stock';
+    const hasAsMuch = isStock || (state.peer.holds >= holds && !alone);
+    const isLeft = state.yieldsAt > now && peer.isHeard && hasAsMuch;
     return isLeft ? 0 : holds;
   }
 
@@ -43,7 +45,7 @@ export class Candidacy {
     const { peer, settings, state } = this.#parts;
     // What was said before this life says nothing of now. Stock peers say nothing of lives.
     const isThere = settings.protocol === 'stock' || state.peer.heard === state.life;
-    return peer.isIdle && isThere && !peer.goesFirst(this.holds(now));
+    return peer.isIdle && isThere && !peer.goesFirst(this.holds(now), state.standing.alone);
   }
 
   /** When it takes over unless something happens before; not after `now`: at once; Infinity: it does not. */
@@ -70,8 +72,11 @@ export class Candidacy {
   /** The peer is there and has a newer state: it is waited for, as nothing is lost by that but time. */
   get #peerHasMore(): boolean {
     const { peer, state } = this.#parts;
-    const { holds } = state.peer;
-    return peer.isIdle && Number.isFinite(holds) && holds > state.standing.holds;
+    const { holds, alone } = state.peer;
+    const hasMore =
+      holds > state.standing.holds ||
+      (holds === state.standing.holds && alone && !state.standing.alone);
+    return peer.isIdle && Number.isFinite(holds) && hasMore;
   }
 
   #voteAt(now: Instant): Instant {

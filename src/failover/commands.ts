@@ -36,7 +36,7 @@ export interface StateCommand extends Speaker {
   readonly epoch: Epoch;
   /** The epoch of the state that it has; absent: it has none to lose. See `Standing.holds`. */
   readonly holds?: Epoch | undefined;
-  /** It serves alone: what it does no other one has. Absent: it does not. See `Standing.alone`. */
+  /** It serves alone, or did last and still has what it did: no other one has that. See `Standing.alone`. */
   readonly alone?: boolean | undefined;
   /** The life of the other one that it heard last; absent: none. What is older than that life says less. */
   readonly heard?: Life | undefined;

@@ -194,7 +194,11 @@ export class PairMachine implements Machine<PairPort, PairInput, PairCall>, Guar
   #stand(now: Instant, { endpoint, holds, alone }: Standing): void {
     const { standing } = this.state;
     if (endpoint !== undefined) standing.endpoint = isEndpoint(endpoint) ? endpoint : '';
-    if (holds !== undefined) standing.holds = holds;
+    if (holds !== undefined) {
+      standing.holds = holds;
+      // What it did alone is no part of it any more, or the other one has it, too.
+      if (this.state.phase !== 'active') standing.alone = false;
+    }
     if (alone !== undefined) this.#seat.standAlone(now, alone);
   }
 

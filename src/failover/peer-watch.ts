@@ -20,7 +20,7 @@ export interface PeerState {
   state: Word;
   epoch: Epoch;
   holds: number;
-  /** It served alone when it was heard last. */
+  /** It served alone when it was heard last, or when it served last. */
   alone: boolean;
   /** The life of ours that it had heard. */
   heard: Life;
@@ -181,12 +181,15 @@ export class PeerWatch {
   }
 
   /**
-   * True if the peer goes first where nobody serves: who holds the newer state; of equals the primary. A
-   * stock one says nothing of its state.
+   * True if the peer goes first where nobody serves: who holds the newer state; of one reign who served
+   * alone at its end; of equals the primary. A stock one says nothing of its state.
    * @param holds what this server has; see `Standing.holds`
+   * @param alone it served alone last
    */
-  goesFirst(holds: number): boolean {
-    const theirs = this.#settings.protocol === 'stock' ? holds : this.#state.holds;
-    return theirs === holds ? this.#settings.role === 'backup' : theirs > holds;
+  goesFirst(holds: number, alone: boolean): boolean {
+    const isBackup = this.#settings.role === 'backup';
+    if (this.#settings.protocol === 'stock') return isBackup;
+    if (this.#state.holds !== holds) return this.#state.holds > holds;
+    return this.#state.alone === alone ? isBackup : this.#state.alone;
   }
 }

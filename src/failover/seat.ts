@@ -183,7 +183,10 @@ export class Seat {
     // Of an epoch under which nobody served nothing is to be had: then what is here is still the newest.
     const isOverruled = reason === 'peerActive' || state.peerServed > epoch;
     // Who has no state cannot lose any.
-    if (isOverruled && Number.isFinite(state.standing.holds)) state.standing.holds = 0;
+    if (isOverruled && Number.isFinite(state.standing.holds)) {
+      state.standing.holds = 0;
+      state.standing.alone = false;
+    }
     state.epoch = 0;
     claims.forget();
     this.#parts.emit({ type: 'becamePassive', epoch, reason });

@@ -53,10 +53,11 @@ export class Voice {
     return [this.#word, voter.epoch, holds, this.#isAlone, peer.life, standing.endpoint].join(' ');
   }
 
-  /** What this server does now nobody else has. */
+  /** What this server does, or did last, nobody else has. */
   get #isAlone(): boolean {
     const { phase, standing } = this.#parts.state;
-    return phase === 'active' && standing.alone;
+    const hasState = standing.holds > 0 && Number.isFinite(standing.holds);
+    return standing.alone && (phase === 'active' || hasState);
   }
 
   get #word(): Word {

@@ -146,10 +146,14 @@ export class Voter {
     return true;
   }
 
-  /** Somebody serves, or did, under this epoch, whoever granted it. */
+  /**
+   * There is this epoch, whoever granted it; perhaps nobody ever served under it. So who served alone is still
+   * the only one who has what it did.
+   */
   learn(epoch: Epoch): void {
     if (epoch <= this.#state.epoch) return;
-    this.serve(epoch, 0, false);
+    if (this.#state.alone) this.#state.epoch = epoch;
+    else this.serve(epoch, 0, false);
   }
 
   /** Whose epoch this is serves under it in this life; a promise made to the other one is kept. */

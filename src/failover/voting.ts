@@ -78,12 +78,12 @@ export class Voting {
   /** The peer is there and has, as it says, no less than this server has: who served last is all the same. */
   get #isNothingLost(): boolean {
     const { peer, state } = this.#parts;
-    return peer.isIdle && peer.goesFirst(state.standing.holds);
+    return peer.isIdle && peer.goesFirst(state.standing.holds, state.standing.alone);
   }
 
   #stepsBack(): boolean {
     const { peer, state } = this.#parts;
-    return state.claims.isUnwanted || peer.goesFirst(state.standing.holds);
+    return state.claims.isUnwanted || peer.goesFirst(state.standing.holds, state.standing.alone);
   }
 
   #promise(now: Instant, from: Address, claim: ClaimCommand): void {

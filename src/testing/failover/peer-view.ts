@@ -19,7 +19,10 @@ export interface PeerSettings {
 export type Belief = 'unheard' | 'lost' | 'either' | PeerState;
 
 /** What counts of a word. A stock peer says neither who it is nor under which epoch. */
-export type Heard = Pick<StateCommand, 'life' | 'beat' | 'state' | 'epoch' | 'holds' | 'endpoint'>;
+export type Heard = Pick<
+  StateCommand,
+  'life' | 'beat' | 'state' | 'epoch' | 'holds' | 'alone' | 'endpoint'
+>;
 
 /** What a stock peer says, by its digit. */
 const STOCK_STATES = { 1: 'waiting', 2: 'waiting', 3: 'active', 4: 'passive' } as const;

@@ -23,6 +23,9 @@ export class Reasons {
   /** Its last life heard of the other one what no record tells. */
   readonly #hasForgotten: boolean;
   #holds: number;
+  /** It serves alone, or did when it served last: nobody else has what it did. */
+  #isAlone = false;
+  #serves = false;
   #askedAt: Instant = -Infinity;
   #isPromoted = false;
 
@@ -56,10 +59,17 @@ export class Reasons {
     else if (call.type === 'promote') {
       this.#isPromoted = true;
       this.#stage.promoted.add(this.#name);
-    } else if (call.type === 'stand') this.#holds = call.standing.holds ?? this.#holds;
+    } else if (call.type === 'stand') {
+      const { holds, alone } = call.standing;
+      if (holds !== undefined && !this.#serves) this.#isAlone = false;
+      this.#holds = holds ?? this.#holds;
+      this.#isAlone = alone ?? this.#isAlone;
+    }
   }
 
   served(): void {
+    this.#serves = true;
+    this.#isAlone ||= Number.isFinite(this.#holds);
     this.#isPromoted = false;
     this.#stage.promoted.delete(this.#name);
   }
@@ -67,7 +77,10 @@ export class Reasons {
   /** What it did since the other one began is worth nothing, if that did; who has no state has lost none. */
   deposed(epoch: Epoch, reason: StepDownReason): void {
     const isOverruled = reason === 'peerActive' || this.#peer.servedUnder > epoch;
-    if (isOverruled && Number.isFinite(this.#holds)) this.#holds = 0;
+    this.#serves = false;
+    if (!isOverruled || !Number.isFinite(this.#holds)) return;
+    this.#holds = 0;
+    this.#isAlone = false;
   }
 
   /** With a witness nothing that counts is lost by it: what the other one still has, it has too. */
@@ -114,8 +127,9 @@ export class Reasons {
   get #isPreferred(): boolean {
     const isPrimary = this.#settings.role === 'primary';
     if (this.#stage.isStock) return isPrimary;
-    const other = this.#peer.last?.holds ?? Infinity;
-    return this.#holds > other || (this.#holds === other && isPrimary);
+    const { holds: other = Infinity, alone = false } = this.#peer.last ?? {};
+    if (this.#holds !== other) return this.#holds > other;
+    return this.#isAlone === alone ? isPrimary : this.#isAlone;
   }
 
   get #isUnsynchronised(): boolean {
