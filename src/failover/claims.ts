@@ -37,6 +37,8 @@ export interface ClaimsState {
   aloneFrom: number;
   /** A voter knows that we serve alone. */
   isAloneGranted: boolean;
+  /** A line had no room for the last one: it is said again when there is. */
+  isUnsaid: boolean;
   /** A voter said that something would be lost by it: the peer goes first. */
   isUnwanted: boolean;
 }
@@ -57,6 +59,7 @@ export function newClaims(): ClaimsState {
     leaseEndsAt: -Infinity,
     aloneFrom: Infinity,
     isAloneGranted: false,
+    isUnsaid: false,
     isUnwanted: false,
   };
 }
@@ -86,6 +89,7 @@ export class Claims {
     const number = ++state.number;
     state.outstanding = state.outstanding.filter((claim) => this.#endOf(claim) > now);
     state.outstanding.push({ number, epoch, sentAt: now });
+    state.isUnsaid = false;
     state.dueAt = now + claimInterval(this.#settings);
     state.unansweredAt = Math.min(state.unansweredAt, now);
     if (state.outstanding.length > OUTSTANDING_LIMIT) state.outstanding.shift();
@@ -96,6 +100,21 @@ export class Claims {
       state.isAloneGranted = false;
     }
     return number;
+  }
+
+  /** The last claim has not left, for want of room. */
+  get isUnsaid(): boolean {
+    return this.#state.isUnsaid;
+  }
+
+  /** The line to a voter had no room for the claim that was just sent. */
+  refusedRoom(): void {
+    this.#state.isUnsaid = true;
+  }
+
+  /** A line has room again: what it had none for is claimed now. */
+  hasRoom(now: Instant): void {
+    if (this.#state.isUnsaid && this.#state.dueAt < Infinity) this.hurry(now, 0);
   }
 
   /** True if nobody has said a word to its claims for a whole lease. */
@@ -156,6 +175,7 @@ export class Claims {
     state.leaseEndsAt = -Infinity;
     state.aloneFrom = Infinity;
     state.isAloneGranted = false;
+    state.isUnsaid = false;
     state.isUnwanted = false;
   }
 

@@ -110,6 +110,7 @@ export class PairMachine implements Machine<PairPort, PairInput, PairCall>, Guar
       peer.nextDue,
       claims.nextDue,
       state.takeoverAt,
+      state.leavesAt,
       this.#lines.nextDue,
       whenSet(kept.retryAt),
       whenSet(voter.promisedAt),
@@ -146,8 +147,10 @@ export class PairMachine implements Machine<PairPort, PairInput, PairCall>, Guar
     });
   }
 
-  /** Nothing waits for room: what did not fit is said again with the next heartbeat. */
-  handleWritable(): void {}
+  /** What did not fit is said again, as it is now: until then the others may think that it serves alone. */
+  handleWritable(now: Instant): void {
+    this.#turn(now, () => this.#parts.claims.hasRoom(now));
+  }
 
   handleStored(now: Instant, token: number, error?: Error): void {
     this.#turn(now, () => {
@@ -184,10 +187,10 @@ export class PairMachine implements Machine<PairPort, PairInput, PairCall>, Guar
       case 'resign':
         return this.#seat.fire(now, 'resigned');
       case 'drain':
+        state.leavesAt = now + this.#parts.settings.heartbeatInterval;
+        return;
       case 'stop':
-        this.#seat.fire(now, 'closed');
-        this.#voice.say(now);
-        return this.#parts.emit({ type: 'drained' });
+        return this.#leave(now);
     }
   }
 
@@ -200,6 +203,23 @@ export class PairMachine implements Machine<PairPort, PairInput, PairCall>, Guar
       if (this.state.phase !== 'active') standing.alone = false;
     }
     if (alone !== undefined) this.#seat.standAlone(now, alone);
+  }
+
+  /**
+   * Who serves stays a moment if its lines were full: a peer that has not heard that it serves alone no more
+   * would not take over.
+   */
+  #mayLeave(now: Instant): boolean {
+    const { claims, peer, state } = this.#parts;
+    if (state.leavesAt === Infinity) return false;
+    const isSaid = state.said !== '' && !claims.isUnsaid;
+    return isSaid || state.phase !== 'active' || !peer.isHeard || state.leavesAt <= now;
+  }
+
+  #leave(now: Instant): void {
+    this.#seat.fire(now, 'closed');
+    this.#voice.say(now);
+    this.#parts.emit({ type: 'drained' });
   }
 
   #promote(now: Instant): void {
@@ -225,6 +245,7 @@ export class PairMachine implements Machine<PairPort, PairInput, PairCall>, Guar
     this.#store(now);
     this.#follow();
     this.#voice.speak(now);
+    if (this.#mayLeave(now)) this.#leave(now);
   }
 
   get #isClosed(): boolean {

@@ -54,10 +54,10 @@ export class PairParts {
     this.emit({ type: 'takeoverFailed', reason });
   }
 
-  /** To all voters but ourselves. */
-  sayToVoters(command: ClaimCommand | ReleaseCommand): void {
-    this.outbox.send('peer', '', command);
-    this.outbox.send('witness', '', command);
+  /** To all voters but ourselves. False: one of the lines had no room for it. */
+  sayToVoters(command: ClaimCommand | ReleaseCommand): boolean {
+    const isToPeer = this.outbox.send('peer', '', command);
+    return this.outbox.send('witness', '', command) && isToPeer;
   }
 
   /** How this server signs what it says. */

@@ -45,6 +45,8 @@ export interface PairState {
   readonly standing: { endpoint: string; holds: number; alone: boolean };
   /** The highest epoch under which the peer is known to have served since this one did; 0: under none. */
   peerServed: Epoch;
+  /** It is being closed, and waits no longer than this for room on its lines; Infinity: it is not. */
+  leavesAt: Instant;
   /** A client's vote counts until then. */
   votedAt: Instant;
   /** A person said: take over. */
@@ -92,6 +94,7 @@ export function newPairState(record: PairRecord | undefined): PairState {
     said: '',
     standing: { endpoint: '', holds: Infinity, alone: false },
     peerServed: record?.peerServed ?? 0,
+    leavesAt: Infinity,
     votedAt: -Infinity,
     isPromoted: false,
     yieldsAt: -Infinity,

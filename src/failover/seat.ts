@@ -94,7 +94,7 @@ export class Seat {
     const isActive = state.phase === 'active';
     const alone = isActive ? state.standing.alone : this.#willBeAlone;
     const isFirst = isActive || this.candidacy.goesFirst(now);
-    this.#parts.sayToVoters({
+    const isSaid = this.#parts.sayToVoters({
       type: 'claim',
       ...speaker,
       number: claims.sent(now, state.epoch, alone),
@@ -105,6 +105,7 @@ export class Seat {
       // Who was elected is past the question what is lost by that: also a voter that was not asked takes it.
       forced: isActive || state.isPromoted,
     });
+    if (!isSaid) claims.refusedRoom();
     this.#lines.claimed(now);
   }
 

@@ -42,7 +42,8 @@ export class Voice {
       heard: state.peer.life === 0 ? undefined : state.peer.life,
       endpoint: state.standing.endpoint,
     };
-    outbox.send('peer', '', command);
+    // What had no room is said as soon as there is some: see `speak`.
+    if (!outbox.send('peer', '', command)) state.said = '';
   }
 
   #sayable(now: Instant): string {

@@ -232,6 +232,8 @@ export class PairWorld {
   readonly witnessed: readonly WitnessRecord[] = [];
   /** `primary>backup`: nothing passes in this direction. */
   readonly cuts = new Set<`${Place}>${Place}`>();
+  /** Whose lines take nothing more. */
+  readonly #full = new Set<Role>();
   /** Each change of who serves: `1001 primary becameActive 1`. */
   readonly story: string[] = [];
   readonly #settings: Partial<PairSettings>;
@@ -335,6 +337,16 @@ export class PairWorld {
     this.#paused.delete(role);
   }
 
+  /** The lines of this one to its voters take nothing more, until there is room again. */
+  fill(role: Role): void {
+    this.#full.add(role);
+  }
+
+  makeRoom(role: Role): void {
+    this.#full.delete(role);
+    this.machine(role).handleWritable(this.#clock(role));
+  }
+
   cut(from: Place, to: Place): void {
     this.cuts.add(`${from}>${to}`);
   }
@@ -426,6 +438,7 @@ export class PairWorld {
   }
 
   #send(role: Role, port: PairPort, address: string, to: string, command: PairOutput): boolean {
+    if (this.#full.has(role) && port !== 'pair') return false;
     const other = otherRole(role);
     const isStock = command.type === 'stockState';
     if (port === 'peer' || isStock) {

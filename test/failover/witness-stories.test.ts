@@ -10,7 +10,7 @@ import type {
 } from '../../src/failover/failover-events.ts';
 import { WitnessMachine } from '../../src/failover/witness-machine.ts';
 import { Actor } from '../actor.ts';
-import { EXPIRY, PairStory, PairWorld } from './pair-story.ts';
+import { EXPIRY, PairStory, PairWorld, storySettings } from './pair-story.ts';
 
 const WITNESS = { witness: 'tcp://witness:1' };
 const LEASE = 1000;
@@ -505,6 +505,43 @@ describe('what is held', () => {
     world.kill('primary');
     world.run(LEASE + 100);
     expect(world.serving).toEqual(['backup 2']);
+  });
+
+  test('also if the lines had no room for that word at once', () => {
+    const world = stateful();
+    world.fill('primary');
+    world.call('backup', { type: 'stand', standing: { holds: 1 } });
+    world.call('primary', { type: 'stand', standing: { alone: false } });
+    world.run(2);
+    world.makeRoom('primary');
+    // Neither a heartbeat nor a claim would be due.
+    world.run(2);
+    world.kill('primary');
+    world.run(LEASE + 100);
+    expect(world.serving).toEqual(['backup 2']);
+  });
+
+  test('and also if it is closed before they have room', () => {
+    const world = stateful();
+    world.fill('primary');
+    world.call('backup', { type: 'stand', standing: { holds: 1 } });
+    world.call('primary', { type: 'stand', standing: { alone: false } });
+    world.call('primary', { type: 'drain' });
+    world.run(2);
+    expect(world.told('primary')).not.toContain('drained');
+    world.makeRoom('primary');
+    expect(world.told('primary')).toContain('drained');
+    world.run(100);
+    expect(world.serving).toEqual(['backup 2']);
+  });
+
+  test('but no longer than a heartbeat', () => {
+    const world = stateful();
+    world.fill('primary');
+    world.call('primary', { type: 'stand', standing: { alone: false } });
+    world.call('primary', { type: 'drain' });
+    world.run(storySettings.heartbeatInterval + 1);
+    expect(world.told('primary')).toContain('drained');
   });
 
   test('one that was started again has lost its copy, whatever the active one last said', () => {
