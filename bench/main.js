@@ -5,6 +5,9 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import * as binaryStar from './benchmarks/binary-star.js';
+import * as cloneRepair from './benchmarks/clone-repair.js';
+import * as cloneSnapshot from './benchmarks/clone-snapshot.js';
+import * as clone from './benchmarks/clone.js';
 import * as failover from './benchmarks/failover.js';
 import * as freelance from './benchmarks/freelance.js';
 import * as idle from './benchmarks/idle.js';
@@ -29,6 +32,9 @@ const BENCHMARKS = {
   freelance,
   titanic,
   'titanic-recovery': titanicRecovery,
+  clone,
+  'clone-snapshot': cloneSnapshot,
+  'clone-repair': cloneRepair,
 };
 const RESULTS = fileURLToPath(new URL('results', import.meta.url));
 

@@ -21,7 +21,7 @@ import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
-import { applyPatch } from 'diff';
+import { applyPatch, parsePatch } from 'diff';
 import { suites, replay } from '../dist/testing/index.js';
 
 const HELP = `Usage: npm run mutants -- [PATTERN | NAME…] [--schedules N] [--seed S]
@@ -148,12 +148,14 @@ async function plant(sandbox, patch) {
     cpSync(join(root, part), join(sandbox, part), { recursive: true });
   }
   symlinkSync(join(root, 'node_modules'), join(sandbox, 'node_modules'));
-  const file = /^\+\+\+ b\/(.+)$/m.exec(patch)?.[1];
-  if (file === undefined) return 'THE PATCH NAMES NO FILE';
-  const target = join(sandbox, file);
-  const patched = applyPatch(readFileSync(target, 'utf8'), patch);
-  if (patched === false) return 'NO LONGER APPLIES: make it anew';
-  writeFileSync(target, patched);
+  for (const part of parsePatch(patch)) {
+    const file = part.newFileName?.replace(/^b\//, '');
+    if (file === undefined) return 'THE PATCH NAMES NO FILE';
+    const target = join(sandbox, file);
+    const patched = applyPatch(readFileSync(target, 'utf8'), part);
+    if (patched === false) return 'NO LONGER APPLIES: make it anew';
+    writeFileSync(target, patched);
+  }
   const options = ['--noUnusedLocals', 'false', '--noUnusedParameters', 'false'];
   const compiled = await execute(sandbox, [compiler, '-p', 'tsconfig.build.json', ...options]);
   return compiled.status === 0 ? undefined : `DOES NOT COMPILE:\n${compiled.stdout}`;

@@ -8,7 +8,11 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { UnsinkableError, type ErrorCode } from '../src/index.ts';
-import { REQUEST_ERROR_CODES, TITANIC_ERROR_CODES } from '../src/core/errors.ts';
+import { cloneClientRules, setRules, watchRules } from '../src/clone/client/shell-options.ts';
+import { WRITE_REFUSALS } from '../src/clone/commands.ts';
+import * as replay from '../src/clone/replay/options.ts';
+import { cloneServerRules } from '../src/clone/server/server.ts';
+import { CLONE_ERROR_CODES, REQUEST_ERROR_CODES, TITANIC_ERROR_CODES } from '../src/core/errors.ts';
 import type { Rule } from '../src/core/options.ts';
 import { etcdElectionRules } from '../src/failover/etcd-options.ts';
 import { binaryStarRules, witnessRules } from '../src/failover/options.ts';
@@ -24,11 +28,13 @@ import {
 import * as pirate from '../src/pirate/options.ts';
 import { levelRules } from '../src/storage/level-engine.ts';
 import { storageRules } from '../src/storage/options.ts';
+import { FAULT_KINDS as CLONE_FAULTS } from '../src/testing/clone/plan.ts';
 import { FAULT_KINDS as FAILOVER_FAULTS } from '../src/testing/failover/plan.ts';
 import { FAULT_KINDS as FREELANCE_FAULTS } from '../src/testing/freelance/plan.ts';
 import { FAULT_KINDS as PAIR_FAULTS } from '../src/testing/majordomo-pair/plan.ts';
 import { FAULT_KINDS as MAJORDOMO_FAULTS } from '../src/testing/majordomo/plan.ts';
 import { FAULT_KINDS as PIRATE_FAULTS } from '../src/testing/pirate/plan.ts';
+import { FAULT_KINDS as REPLAY_FAULTS } from '../src/testing/replay/plan.ts';
 import { FAULT_KINDS as TITANIC_FAULTS } from '../src/testing/titanic/plan.ts';
 import { REQUEST_STATES, TITANIC_SERVICES } from '../src/titanic/commands.ts';
 import * as titanic from '../src/titanic/options.ts';
@@ -121,6 +127,24 @@ const client = new TitanicClient();
 client.connect(endpoint);`,
     roles: '[client, upper, titanic, broker]',
   },
+  'docs/clone.md': {
+    begin: `
+const { CloneClient, CloneServer } = unsinkable;
+const server = new CloneServer();
+const endpoint = await server.bind('tcp://127.0.0.1:*');
+const config = new CloneClient({ codec: 'json' });
+config.connect(endpoint);
+await config.synchronised();`,
+    roles: '[config, server]',
+  },
+  'docs/replay.md': {
+    begin: `
+const publisher = new unsinkable.ReplayPublisher();
+const endpoint = await publisher.bind('tcp://127.0.0.1:*');
+const subscriber = new unsinkable.ReplaySubscriber({ from: 'oldest' });
+subscriber.connect(endpoint);`,
+    roles: '[subscriber, publisher]',
+  },
 };
 
 const blocks = PAGES.flatMap(blocksOf);
@@ -150,7 +174,7 @@ describe('code blocks', () => {
     async (name, block) => {
       const file = join(programs, `${name.replaceAll(/\W+/g, '-')}.js`);
       const text = block.kind === 'js setting' ? inSetting(block) : block.text;
-      writeFileSync(file, withFreeEndpoints(text, name).replaceAll(/'\.\/[\w-]+'/g, inFolder));
+      writeFileSync(file, inFolder(withFreeEndpoints(text, name), name));
       const next = blocks[blocks.indexOf(block) + 1];
       const { stdout } = await runProgram(file);
       expect(stdout).toBe(next?.kind === 'text printed' ? `${next.text}\n` : '');
@@ -165,6 +189,7 @@ describe('code blocks', () => {
 
   test.each(sh.map((block) => [nameOf(block), block] as const))('%s works', async (name, block) => {
     const complaints: (string | undefined)[] = [];
+    ports.clear();
     for (const line of block.text.split('\n')) {
       for (const command of line.split('&&')) {
         complaints.push(await complaintAbout(wordsOf(command), name));
@@ -178,6 +203,8 @@ describe('examples', () => {
   const results: Readonly<Record<string, RegExp>> = {
     'cancel.js': /^ERR_REQUEST_TIMEOUT, retriable: true\n(.*\n)*ERR_CANCELLED, retriable: false\n/,
     'codecs.js': /^\{ greeting: 'hello, Ada', to: 'en' \}\n.* \[ 2, 4, 6 \] \}\n$/,
+    'config-store.js':
+      /^10 processes run, and 10 were counted\n10 have seen that the rate is 200\none was killed: 9 are left, and \/running\/3 is there: false\n$/,
     'deadlines.js':
       /^a ticket, then a report, then another report\n(?=[^]*at most a second\n[^]*for long\n)(?=[^]*TIMEOUT\n[^]*CANCELLED\n)([^]*the handler stopped\n){2}/,
     'failover.js':
@@ -192,6 +219,7 @@ describe('examples', () => {
       /^a worker was lost with a request in its hands\n100 of 100 replies, 1 asked again\n$/,
     'shutdown.js': /^(the (old|new) worker answered \d+\n){2}100 of 100 replies\n$/,
     'streaming.js': /^3 \n2 \n1 \nlift-off \(the end\)\n4 frames in one reply\n$/,
+    'ticker.js': /^the link was cut\nwho was there: 300, in order\nwho came late: 300, in order\n$/,
     'titanic.js': /^ordered: .*\nis it there\? false\ncollected: all went well in June\n$/,
   };
 
@@ -283,6 +311,7 @@ describe('docs/architecture.md', () => {
     ["Freelance's files", 'freelance'],
     ["Titanic's files", 'titanic'],
     ["Binary Star's files", 'failover'],
+    ["Clone's files", 'clone'],
     ['The storage', 'storage'],
   ])('%s are all that there are', (heading, room) => {
     const named = quoted(tableUnder(page, heading, false).join(), /`([\w-]+\.ts)`/g);
@@ -300,7 +329,7 @@ describe('docs/architecture.md', () => {
   });
 });
 
-test.each(['majordomo', 'pirate', 'freelance', 'titanic', 'failover'])(
+test.each(['majordomo', 'pirate', 'freelance', 'titanic', 'failover', 'clone'])(
   'the table of patterns leads to docs/%s.md, and back',
   (pattern) => {
     const rows = tableUnder(readFileSync('README.md', 'utf8'), 'Which pattern', false);
@@ -500,6 +529,78 @@ describe('docs/failover.md', () => {
   });
 });
 
+describe('docs/clone.md', () => {
+  const page = readFileSync('docs/clone.md', 'utf8');
+  const serverEvents = readFileSync('src/clone/server-events.ts', 'utf8');
+  const clientEvents = readFileSync('src/clone/client-events.ts', 'utf8');
+
+  test.each([
+    ['Server options', cloneServerRules],
+    ['Client options', cloneClientRules],
+    ['Write options', setRules],
+    ['Watch options', watchRules],
+  ])('%s are the rules', (heading, rules) => {
+    expect(optionsUnder(page, heading)).toEqual(optionsOf(rules));
+  });
+
+  test('lists every event and every reason', () => {
+    const inServer = ['holds', 'alone', 'drained'];
+    const ofServer = eventsTold(serverEvents, 'CloneServerEvent', inServer, 'storageChanged');
+    expect(namesUnder(page, 'Server events')).toEqual(ofServer);
+    const inClient = ['changed', 'written', 'drained'];
+    const ofClient = eventsTold(clientEvents, 'CloneClientEvent', inClient, 'socketFailed');
+    expect(namesUnder(page, 'Client events')).toEqual(ofClient);
+    expect(reasonsMissing(page, [serverEvents, clientEvents])).toEqual([]);
+    const refusals: readonly string[] = WRITE_REFUSALS;
+    expect(refusals.filter((refusal) => !page.includes(`\`${refusal}\``))).toEqual([]);
+  });
+
+  test('names every field of a status', () => {
+    expect(fieldsMissing(page, 'Status', serverEvents, 'CloneServerStatus')).toEqual([]);
+    expect(fieldsMissing(page, 'Client status', clientEvents, 'CloneClientStatus')).toEqual([]);
+  });
+
+  test('lists every way in which a write can fail, and whether it is retriable', () => {
+    const codes = Object.fromEntries(CLONE_ERROR_CODES.map(withRetriable));
+    expect(failuresUnder(page)).toEqual(codes);
+  });
+
+  test('names checks and tests that there are', () => {
+    expect(evidenceMissing(page, 'clone')).toEqual([]);
+  });
+});
+
+describe('docs/replay.md', () => {
+  const page = readFileSync('docs/replay.md', 'utf8');
+  const events = readFileSync('src/clone/replay/events.ts', 'utf8');
+
+  test.each([
+    ['Publisher options', replay.publisherRules],
+    ['Subscriber options', replay.subscriberRules],
+  ])('%s are the rules', (heading, rules) => {
+    expect(optionsUnder(page, heading)).toEqual(optionsOf(rules));
+  });
+
+  test('lists every event and every reason', () => {
+    expect(namesUnder(page, 'Publisher events')).toEqual(eventsOf(events, 'ReplayPublisherEvent'));
+    const told = [...eventsOf(events, 'ReplaySubscriberEvent'), 'historyLost', 'socketFailed'];
+    expect(namesUnder(page, 'Subscriber events')).toEqual([...new Set(told)].toSorted());
+    const [, losses = ''] = events.split('export type HistoryLossReason =');
+    const reasons = quoted(losses.split(';')[0]!, /'(\w+)'/g);
+    expect(reasons.length).toBeGreaterThan(3);
+    expect(reasons.filter((reason) => !page.includes(`\`${reason}\``))).toEqual([]);
+  });
+
+  test('names every field of a status', () => {
+    expect(fieldsMissing(page, 'Status', events, 'ReplayPublisherStatus')).toEqual([]);
+    expect(fieldsMissing(page, 'Subscriber status', events, 'ReplaySubscriberStatus')).toEqual([]);
+  });
+
+  test('names checks, mutants and tests that there are', () => {
+    expect(evidenceMissing(page, 'replay')).toEqual([]);
+  });
+});
+
 describe('docs/storage.md', () => {
   const page = readFileSync('docs/storage.md', 'utf8');
   const options = readFileSync('src/storage/options.ts', 'utf8');
@@ -547,6 +648,8 @@ describe('docs/fault-injection.md', () => {
       ...TITANIC_FAULTS,
       ...FAILOVER_FAULTS,
       ...PAIR_FAULTS,
+      ...CLONE_FAULTS,
+      ...REPLAY_FAULTS,
     ]);
     expect(namesUnder(page, 'Faults')).toEqual([...kinds].toSorted());
   });
@@ -640,13 +743,17 @@ function isImport(line: string): boolean {
 
 /** Each port of a page becomes a file in a fresh folder: free, and nobody else's. */
 function withFreeEndpoints(text: string, name: string): string {
+  if ([...ports.values()].includes(text)) return text;
   const folder = endpoints.path(name.replaceAll(/\W+/g, '-').slice(-24));
   return text.replaceAll(/tcp:\/\/127\.0\.0\.1:(\d+)/g, `ipc://${folder}-$1`);
 }
 
-/** A `'./folder'` of a program, fresh for that. */
-function inFolder(literal: string): string {
-  return `'${endpoints.path(`program-${literal.slice(3, -1)}`)}'`;
+/** A program whose `'./folders'` are its own: others run beside it, and may call theirs the same. */
+function inFolder(text: string, name: string): string {
+  return text.replaceAll(
+    /'(\.\/[\w-]+)'/g,
+    (_, path: string) => `'${withFreeFolders(path, name)}'`,
+  );
 }
 
 /** The same for `./folders` of a command. */
@@ -696,20 +803,31 @@ const SERVING: ReadonlySet<string | undefined> = new Set([
   'pirate-worker',
   'freelance-server',
   'titanic',
+  'clone-server',
 ]);
+
+/** Where those serve whose command takes a port: by the endpoint that others have in the page. */
+const ports = new Map<string, string>();
+
+function withPorts(word: string): string {
+  return ports.get(word) ?? word;
+}
 
 /** Runs a command line of the package; what serves is awaited and left running. */
 async function complaintAboutUnsinkable(
   args: readonly string[],
   name: string,
 ): Promise<string | undefined> {
-  const command = args.map((word) => withFreeFolders(withFreeEndpoints(word, name), name));
+  const words = args.map((word) => withFreeFolders(withFreeEndpoints(withPorts(word), name), name));
+  const port = words.indexOf('--port') + 1;
+  const command = port === 0 ? words : [...words.with(port, '*'), '--no-stock'];
   const [role, operand] = command;
   // A Titanic serves, `titanic list` does not.
   const isServing =
     SERVING.has(role) && !(role === 'titanic' && operand?.startsWith('-') === false);
   if (isServing) {
-    await start(command).stdout(new RegExp(`^ready ${role} .+\n`));
+    const [, endpoint] = await start(command).stdout(new RegExp(`^ready ${role} (.+)\n`));
+    if (port !== 0) ports.set(`tcp://127.0.0.1:${words[port]}`, endpoint!);
     return;
   }
   const { code, stderr } = await run(command);
@@ -819,11 +937,15 @@ function evidenceMissing(
       .map((cell) => quoted(cell, /`([^`]+)`/g));
     const patches = planted.map((mutant) => `test/mutants/${pattern}/${mutant}.patch`);
     return [
-      ...checked.filter((invariant) => !code.some((text) => text.includes(`'${invariant}'`))),
+      ...checked.filter((invariant) => !code.some((text) => isQuotedIn(text, invariant))),
       ...patches.filter((file) => !caughtBy(file).some((name) => checked.includes(name))),
       ...tests.filter((file) => !existsSync(file)),
     ];
   });
+}
+
+function isQuotedIn(text: string, name: string): boolean {
+  return text.includes(`'${name}'`) || text.includes(`"${name}"`);
 }
 
 function namesUnder(page: string, heading: string): string[] {
@@ -841,6 +963,8 @@ const INVARIANT_TABLES: Readonly<Record<string, string>> = {
   titanic: 'In Titanic alone',
   failover: 'In Binary Star alone',
   'majordomo-pair': 'In the Majordomo pair alone',
+  clone: 'In Clone alone',
+  replay: 'In replay alone',
 };
 
 function invariantsInDocs(): string[] {
@@ -851,10 +975,12 @@ function invariantsInDocs(): string[] {
 
 /** The invariants that these files of src/testing check. */
 function invariantsIn(files: readonly string[]): string[] {
-  const pattern = /(?:Violation\(\s*|,\s*)'([A-Za-z -]+)',\s*(?=\(\) =>|`)/g;
-  const found = files.flatMap((file) =>
-    quoted(readFileSync(`src/testing/${file}`, 'utf8'), pattern),
-  );
+  const pattern = /(?:Violation\(\s*|,\s*)["']([A-Za-z' -]+)["'],\s*(?=\(\) =>|`)/g;
+  const found = files.flatMap((file) => {
+    const text = readFileSync(`src/testing/${file}`, 'utf8');
+    const chosen = quoted(text, /const invariant =([^;]*);/g).join();
+    return [...quoted(text, pattern), ...quoted(chosen, /[?:] ["']([A-Za-z' -]+)["']/g)];
+  });
   return [...new Set(found)];
 }
 
@@ -900,6 +1026,12 @@ function sources(room: string): string[] {
 function eventsOf(source: string, union: string): string[] {
   const [, declaration = ''] = source.split(`export type ${union} =`);
   return quoted(declaration.split('};\n')[0]!, /type: '(\w+)'/g).toSorted();
+}
+
+/** The events of a shell: those of its machine that are not its own affair, and one more. */
+function eventsTold(source: string, union: string, kept: readonly string[], own: string): string[] {
+  const told = eventsOf(source, union).filter((type) => !kept.includes(type));
+  return [...told, own].toSorted();
 }
 
 /** The words of all unions whose name ends in Reason, Refusal or Loss. */

@@ -19,6 +19,7 @@ export function describeMachine() {
     'nats-server': toolVersion('nats-server'),
     '@nats-io/transport-node': versionOf('@nats-io/transport-node'),
     '@nats-io/jetstream': versionOf('@nats-io/jetstream'),
+    '@nats-io/kv': versionOf('@nats-io/kv'),
     'redis-server': toolVersion('redis-server'),
     bullmq: versionOf('bullmq'),
     transport: 'tcp on the loopback interface, one process for each role',

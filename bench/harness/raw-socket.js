@@ -2,10 +2,9 @@
 
 export function rawSocket(Kind) {
   const socket = new Kind();
-  socket.linger = 0;
-  socket.sendTimeout = 0;
-  socket.sendHighWaterMark = 0;
-  socket.receiveHighWaterMark = 0;
+  const settings = { linger: 0, sendTimeout: 0, sendHighWaterMark: 0, receiveHighWaterMark: 0 };
+  // A PUB has nothing to receive, a SUB nothing to send.
+  for (const [name, value] of Object.entries(settings)) if (name in socket) socket[name] = value;
   return socket;
 }
 

@@ -39,13 +39,23 @@ export async function findPlaces(folder, hasWitness) {
   };
 }
 
-/** @param {number} count */
-async function freePorts(count) {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const addresses = servers.map((server) => server.address());
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return addresses.map((address) =>
-    typeof address === 'object' ? `tcp://127.0.0.1:${address?.port}` : '',
-  );
+/**
+ * Endpoints at which nobody is now, below the ports that the system gives away: they stay free while a server
+ * is dead.
+ * @param {number} count
+ */
+export async function freePorts(count) {
+  /** @type {Set<string>} */
+  const endpoints = new Set();
+  while (endpoints.size < count) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const server = createServer();
+    const isFree = await new Promise((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    await once(server.close(), 'close');
+    endpoints.add(`tcp://127.0.0.1:${port}`);
+  }
+  return [...endpoints];
 }

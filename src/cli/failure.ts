@@ -2,7 +2,7 @@
 import { CommanderError, type Command } from 'commander';
 import { TitanicError, UnsinkableError, type ErrorCode } from '../core/errors.ts';
 import { OutputClosed } from './output.ts';
-import { Interrupted } from './signals.ts';
+import { interruptionBehind } from './signals.ts';
 import { printable } from './text.ts';
 
 /** What a script can tell apart. 128 and more: ended by that signal. */
@@ -56,6 +56,12 @@ const EXIT_CODES: Readonly<Record<ErrorCode, number>> = {
   ERR_STREAM_OVERFLOW: FAILED,
   ERR_UNKNOWN_REQUEST: REFUSED,
   ERR_WORKER_LOST: REFUSED,
+  ERR_CONFLICT: REFUSED,
+  ERR_EMPTY_VALUE: USAGE,
+  ERR_INVALID_KEY: USAGE,
+  ERR_STATE_FULL: REFUSED,
+  ERR_VALUE_TOO_LARGE: REFUSED,
+  ERR_WRITE_TIMEOUT: TIMED_OUT,
 };
 
 /** A failure that only the command line knows, such as a file it cannot read. Exit code 1. */
@@ -108,18 +114,11 @@ export function describeFailure(error: unknown, program: Command): Failure {
   return { code: 'ERR_UNEXPECTED', message: `${message}; --verbose shows where`, exitCode: FAILED };
 }
 
-/** A signal ends requests and reads with errors of their own, which name it as their cause. */
-function interruptionBehind(error: unknown): Interrupted | undefined {
-  if (error instanceof Interrupted) return error;
-  return error instanceof Error && error.cause instanceof Interrupted ? error.cause : undefined;
-}
-
 function usageMessage(error: Error, program: Command): string {
-  const [operand] = program.args;
-  const command = program.commands.find((each) => each.name() === operand);
-  const help = `see '${program.name()}${command === undefined ? '' : ` ${operand}`} --help'`;
+  const { command, name } = commandIn(program);
+  const help = `see '${name} --help'`;
   if (error instanceof CommanderError && error.code === 'commander.help') {
-    const names = program.commands.map((each) => each.name()).join(', ');
+    const names = command.commands.map((each) => each.name()).join(', ');
     return `a command is missing, one of ${names}; ${help}`;
   }
   const message = error.message
@@ -127,4 +126,15 @@ function usageMessage(error: Error, program: Command): string {
     .replace(/\.$/, '')
     .replaceAll('\n', ' ');
   return `${printable(message)}; ${help}`;
+}
+
+/** The innermost command that was named, and all of its name. */
+function commandIn(
+  outer: Command,
+  names = '',
+): { readonly command: Command; readonly name: string } {
+  const name = `${names}${outer.name()}`;
+  const [operand] = outer.args;
+  const inner = outer.commands.find((each) => each.name() === operand);
+  return inner === undefined ? { command: outer, name } : commandIn(inner, `${name} `);
 }

@@ -29,12 +29,14 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
   submit: async () => (await import('./submit.ts')).addSubmit,
   fetch: async () => (await import('./fetch.ts')).addFetch,
   forget: async () => (await import('./forget.ts')).addForget,
+  'clone-server': async () => (await import('./clone-server.ts')).addCloneServer,
+  clone: async () => (await import('./clone.ts')).addClone,
   chaos: async () => (await import('./chaos.ts')).addChaos,
 };
 
 const program = new Command('unsinkable')
   .description(
-    'Reliable messaging over ZeroMQ, from the shell: Majordomo and its pairs, Pirates, Freelance, Titanic.',
+    'Reliable messaging over ZeroMQ, from the shell: Majordomo and its pairs, Pirates, Freelance, Titanic, Clone.',
   )
   .version(version(), '--version')
   .option('--verbose', 'log in more detail, and show the stack of an error')

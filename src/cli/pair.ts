@@ -26,6 +26,25 @@ export interface PairFlags {
   readonly promote?: boolean;
 }
 
+/** What is different from one kind of server to the next. */
+export interface PairPlaces {
+  /** The option for the file of epochs. */
+  readonly epochs: '--store' | '--epochs';
+  /** So many ports above that for clients is where the other one of the pair finds it. */
+  readonly above: number;
+  /** What is under `above`, as words. */
+  readonly pair: string;
+  /** Whether the other one may be of another make. */
+  readonly stockPeer: boolean;
+}
+
+const BROKER: PairPlaces = {
+  epochs: '--store',
+  above: 1,
+  pair: 'the port above that of --bind',
+  stockPeer: true,
+};
+
 /** A pair as the command line describes it, complete and without contradictions. */
 export interface PairSettings {
   readonly options: BinaryStarOptions;
@@ -67,7 +86,7 @@ const OF_A_PAIR = {
 } as const satisfies Partial<Record<keyof PairFlags, string>>;
 
 /** Adds the options. None of them has a default here: what is left out is the BinaryStar's to choose. */
-export function addPair(command: Command): void {
+export function addPair(command: Command, { epochs, pair, stockPeer }: PairPlaces = BROKER): void {
   const rules = binaryStarRules;
   const { default: lease } = rules.lease;
   command
@@ -75,10 +94,7 @@ export function addPair(command: Command): void {
     .option('--backup', 'one of a pair: the other one')
     .addOption(endpoint('--peer <endpoint>', 'where the other one of the pair has its --pair'))
     .addOption(
-      endpoint(
-        '--pair <endpoint>',
-        'where the other one finds this one (default: the port above that of --bind)',
-      ),
+      endpoint('--pair <endpoint>', `where the other one finds this one (default: ${pair})`),
     )
     .addOption(endpoint('--witness <endpoint>', 'the witness of the pair (default: clients vote)'))
     .addOption(
@@ -87,8 +103,13 @@ export function addPair(command: Command): void {
         `the same at both and at no other pair (default: ${rules.name.default})`,
       ).argParser(pairName),
     )
-    .option('--store <file>', 'where epochs are kept (default: a file here, named after the pair)')
-    .addOption(endpoint('--advertise <endpoint>', 'where clients reach this one, if not at --bind'))
+    .option(
+      `${epochs} <file>`,
+      'where epochs are kept (default: a file here, named after the pair)',
+    )
+    .addOption(
+      endpoint('--advertise <endpoint>', 'where clients reach this one, if not where it is bound'),
+    )
     .addOption(
       numeric(
         '--lease <ms>',
@@ -110,8 +131,12 @@ export function addPair(command: Command): void {
         rules.heartbeatLiveness,
       ),
     )
-    .option('--stock-peer', 'the other one is of another make: states on PUB/SUB, clients vote')
     .option('--promote', 'serve if the other one is not heard, whatever is lost by that');
+  if (!stockPeer) return;
+  command.option(
+    '--stock-peer',
+    'the other one is of another make: states on PUB/SUB, clients vote',
+  );
 }
 
 function pairName(text: string): string {
@@ -125,8 +150,12 @@ function pairName(text: string): string {
  * @returns undefined if the broker is alone
  * @throws UsageError saying what to add or to leave out
  */
-export function pairIn(flags: PairFlags, bind: string): PairSettings | undefined {
-  const role = roleIn(flags);
+export function pairIn(
+  flags: PairFlags,
+  bind: string,
+  { epochs, above }: PairPlaces = BROKER,
+): PairSettings | undefined {
+  const role = roleIn(flags, epochs);
   if (role === undefined) return undefined;
   const { peer, witness, lease } = flags;
   if (peer === undefined) {
@@ -142,9 +171,9 @@ export function pairIn(flags: PairFlags, bind: string): PairSettings | undefined
   if (lease !== undefined && witness === undefined) {
     throw new UsageError('a lease is what a witness gives: add --witness, or leave out --lease');
   }
-  const own = flags.pair ?? besideOf(bind);
+  const own = flags.pair ?? besideOf(bind, above);
   if (own === peer) {
-    throw new UsageError(`--peer ${peer} is this broker itself: give the --pair of the other one`);
+    throw new UsageError(`--peer ${peer} is this one itself: give the --pair of the other one`);
   }
   return {
     bind: own,
@@ -164,7 +193,7 @@ export function pairIn(flags: PairFlags, bind: string): PairSettings | undefined
   };
 }
 
-function roleIn(flags: PairFlags): 'primary' | 'backup' | undefined {
+function roleIn(flags: PairFlags, epochs: PairPlaces['epochs']): 'primary' | 'backup' | undefined {
   const { primary, backup } = flags;
   if (primary && backup) {
     throw new UsageError('either --primary or --backup: each of the pair is one of them');
@@ -173,21 +202,22 @@ function roleIn(flags: PairFlags): 'primary' | 'backup' | undefined {
   if (backup) return 'backup';
   for (const [name, option] of Object.entries(OF_A_PAIR)) {
     if (flags[name as keyof typeof OF_A_PAIR] === undefined) continue;
-    throw new UsageError(`${option} is for one of a pair: add --primary or --backup`);
+    const written = name === 'store' ? epochs : option;
+    throw new UsageError(`${written} is for one of a pair: add --primary or --backup`);
   }
   return undefined;
 }
 
-/** Where the peer finds a broker that clients find at `bind`: a port, or a path, beside that. */
-function besideOf(bind: string): string {
+/** Where the peer finds a server that clients find at `bind`: a port, or a path, beside that. */
+function besideOf(bind: string, above: number): string {
   if (bind.startsWith('ipc://') && bind !== 'ipc://*') return `${bind}.pair`;
   const [, before, port] = /^(tcp:\/\/.+:)([1-9]\d*)$/.exec(bind) ?? [];
-  if (before === undefined || Number(port) >= 65_535) {
+  if (before === undefined || Number(port) + above > 65_535) {
     throw new UsageError(
       `--pair is missing: there is no port beside ${bind}, so say where the other one finds this one`,
     );
   }
-  return `${before}${Number(port) + 1}`;
+  return `${before}${Number(port) + above}`;
 }
 
 /** Lets a person say, while it runs, that it shall serve. */

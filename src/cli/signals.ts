@@ -42,3 +42,9 @@ export function listenForStop(): Stop {
   });
   return { signal: controller.signal, requested };
 }
+
+/** A signal ends requests and reads with errors of their own, which name it as their cause. */
+export function interruptionBehind(error: unknown): Interrupted | undefined {
+  if (error instanceof Interrupted) return error;
+  return error instanceof Error && error.cause instanceof Interrupted ? error.cause : undefined;
+}

@@ -50,7 +50,8 @@ export type ErrorCode =
   | 'ERR_NOT_READY'
   | 'ERR_TOO_MANY_SOCKETS'
   | StorageErrorCode
-  | TitanicErrorCode;
+  | TitanicErrorCode
+  | CloneErrorCode;
 
 /** What can be wrong with a storage. */
 export type StorageErrorCode =
@@ -78,6 +79,23 @@ export const TITANIC_ERROR_CODES = [
 
 export type TitanicErrorCode = (typeof TITANIC_ERROR_CODES)[number];
 
+/** How a write to replicated state can end without being done. */
+export const CLONE_ERROR_CODES = [
+  'ERR_CANCELLED',
+  'ERR_CLOSED',
+  'ERR_CONFLICT',
+  'ERR_EMPTY_VALUE',
+  'ERR_INVALID_KEY',
+  'ERR_NOT_SUPPORTED',
+  'ERR_QUEUE_FULL',
+  'ERR_STATE_FULL',
+  'ERR_STORAGE_FAILED',
+  'ERR_VALUE_TOO_LARGE',
+  'ERR_WRITE_TIMEOUT',
+] as const;
+
+export type CloneErrorCode = (typeof CLONE_ERROR_CODES)[number];
+
 const RETRIABLE: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_ADDRESS_IN_USE',
   'ERR_BROKER_CLOSING',
@@ -88,10 +106,12 @@ const RETRIABLE: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_REQUEST_EXPIRED',
   'ERR_REQUEST_TIMEOUT',
   'ERR_SERVER_CLOSING',
+  'ERR_STATE_FULL',
   'ERR_STORAGE_FAILED',
   'ERR_STORAGE_FULL',
   'ERR_STORAGE_IN_USE',
   'ERR_WORKER_LOST',
+  'ERR_WRITE_TIMEOUT',
 ]);
 
 /** Base of all errors thrown or rejected by this library. */
@@ -116,9 +136,10 @@ export class InvalidArgumentError extends UnsinkableError {}
 
 /** `bind` failed. `ERR_ADDRESS_IN_USE`: another socket, here or in another process, has it. */
 export class BindError extends UnsinkableError {
+  declare readonly code: 'ERR_ADDRESS_IN_USE' | 'ERR_BIND_FAILED';
   readonly endpoint: string;
 
-  constructor(code: 'ERR_ADDRESS_IN_USE' | 'ERR_BIND_FAILED', endpoint: string, message: string) {
+  constructor(code: BindError['code'], endpoint: string, message: string) {
     super(code, message);
     this.endpoint = endpoint;
   }
@@ -131,18 +152,20 @@ export class NotReadyError extends UnsinkableError {
   /**
    * @param timeout milliseconds that were waited
    * @param who should have answered, and in what protocol
+   * @param otherwise what to say if somebody did, and that was not enough
    */
   constructor(
     endpoints: readonly string[],
     timeout: number,
     who: readonly [role: string, protocol: string] = ['broker', 'MDP'],
+    otherwise?: string,
   ) {
     const [role, protocol] = who;
-    const message =
+    const silence =
       endpoints.length === 0
         ? 'not connected: call connect(endpoint) before ready()'
         : `no ${role} answers at ${endpoints.join(', ')} within ${timeout} ms: is one bound there, and does it speak ${protocol}?`;
-    super('ERR_NOT_READY', message);
+    super('ERR_NOT_READY', otherwise ?? silence);
     this.endpoints = endpoints;
   }
 }
@@ -195,5 +218,36 @@ export class TitanicError extends UnsinkableError {
   constructor(code: TitanicErrorCode, id: string, message: string, options?: ErrorOptions) {
     super(code, message, options);
     this.id = id;
+  }
+}
+
+/** A write to replicated state was not done, or nobody knows whether it was. */
+export class CloneError extends UnsinkableError {
+  declare readonly code: CloneErrorCode;
+  /** The key, or of `clear` the subtree, that it was about. */
+  readonly key: string;
+  /** Of `ERR_CONFLICT`: the revision that the key has; 0: there is no such key. */
+  readonly revision: number | undefined;
+  /** Milliseconds after which another try may succeed, where the server said so. */
+  readonly retryAfter: number | undefined;
+  /** False: it was not done, and will not be. True: nobody answered; read the key again to know. */
+  readonly maybeDone: boolean;
+
+  constructor(
+    code: CloneErrorCode,
+    key: string,
+    message: string,
+    options?: ErrorOptions & {
+      readonly revision?: number | undefined;
+      readonly retryAfter?: number | undefined;
+      readonly maybeDone?: boolean | undefined;
+    },
+  ) {
+    super(code, message, options);
+    this.key = key;
+    this.revision = options?.revision;
+    this.retryAfter = options?.retryAfter;
+    this.maybeDone = options?.maybeDone ?? false;
+    if (code === 'ERR_CANCELLED') this.name = 'AbortError';
   }
 }

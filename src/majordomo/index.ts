@@ -14,7 +14,7 @@ export type {
   WorkerLossReason,
   WorkerRefusal,
 } from './broker/broker-events.ts';
-export type { CodecName } from './wire/body-codec.ts';
+export type { CodecName } from '../core/body-codec.ts';
 export { MajordomoClient } from './client/client.ts';
 export type { ClientEvent, ClientLossReason, RequestId } from './client/client-machine.ts';
 export type { Dialect } from './wire/commands.ts';

@@ -12,7 +12,7 @@ import {
 } from '../core/common-options.ts';
 import type { Election } from '../core/election.ts';
 import { count, milliseconds, oneOf, such, type Rules } from '../core/options.ts';
-import { CODEC_NAMES, type CodecName } from './wire/body-codec.ts';
+import { CODEC_NAMES, type CodecName } from '../core/body-codec.ts';
 import type { Dialect } from './wire/commands.ts';
 import type { Headers } from './wire/headers.ts';
 import { isName } from './wire/service-name.ts';

@@ -1,7 +1,7 @@
 /** A body whose values a codec wrote, as requests and replies have it. */
 import type { Frames } from '../core/machine.ts';
 import { Payload } from '../core/payload.ts';
-import { bodyCodecs, type BodyCodec } from './wire/body-codec.ts';
+import { bodyCodecs, type BodyCodec } from '../core/body-codec.ts';
 
 export class CodedPayload extends Payload {
   readonly #codec: BodyCodec;

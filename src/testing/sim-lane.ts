@@ -220,6 +220,11 @@ export class Lane {
     this.#toDrop += count;
   }
 
+  /** What is still to vanish arrives. */
+  dropNone(): void {
+    this.#toDrop = 0;
+  }
+
   /** The connection breaks: the first `keep` messages on the wire just made it, the rest is lost. */
   cut(keep: number): void {
     const inFlight = this.inFlight;

@@ -14,9 +14,9 @@ import { SimPub, SimSub } from './sim-pubsub.ts';
 import {
   SimDealer,
   SimRouter,
+  SimSocket,
   type SimBinder,
   type SimConnector,
-  type SimSocket,
 } from './sim-socket.ts';
 import type { SimWorld } from './sim-world.ts';
 
@@ -114,7 +114,7 @@ export class SimNetwork implements ProcessWatcher {
     return {
       open: (kind, handler) => {
         const socket = new SOCKETS[kind](this, process, handler, options);
-        if (!process.isOver) this.#sockets.add(socket);
+        if (socket instanceof SimSocket && !process.isOver) this.add(socket);
         return socket;
       },
     };
@@ -203,6 +203,11 @@ export class SimNetwork implements ProcessWatcher {
     return lanes;
   }
 
+  /** Takes back every `drop` that has not happened yet. */
+  dropNone(): void {
+    for (const lane of this.#lanes()) lane.dropNone();
+  }
+
   // For sockets and connections
 
   nextSerial(): number {
@@ -273,6 +278,10 @@ export class SimNetwork implements ProcessWatcher {
 
   forget(connection: SimConnection): void {
     this.connections.delete(connection);
+  }
+
+  add(socket: SimSocket): void {
+    this.#sockets.add(socket);
   }
 
   remove(socket: SimSocket): void {

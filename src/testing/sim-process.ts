@@ -368,7 +368,12 @@ export class SimProcess implements Clock {
       return false;
     }
     this.#effectsLeft--;
-    if (this.#effectsLeft === 0) this.atTurnEnd(() => this.#crashAfterLast());
+    if (this.#effectsLeft === 0) {
+      // Unless it was spared meanwhile: a turn that is paused ends when its process goes on.
+      this.atTurnEnd(() => {
+        if (this.#effectsLeft === 0) this.#crashAfterLast();
+      });
+    }
     return true;
   }
 

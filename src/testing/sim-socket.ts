@@ -54,7 +54,7 @@ export abstract class SimSocket implements TransportSocket {
     return this.#isClosed && !this.#isGone;
   }
 
-  /** Without a name: DEALERs, the only peers here, would not see it. */
+  /** Without a name: DEALERs and SUBs, the only peers here, would not see it. */
   abstract bind(endpoint: string, done: (error: Error | undefined, endpoint: string) => void): void;
   abstract connect(endpoint: string): void;
   /** `connection` broke, and this side has just learned it. */
@@ -110,7 +110,12 @@ export abstract class SimSocket implements TransportSocket {
   read(lane: Lane, frames: Frames): void {
     this.network.delivered(lane, frames);
     if (this.isNotice(frames)) this.#handler.onPeerGone(lane.address);
-    else this.#handler.onMessage(lane.address, frames);
+    else this.#handler.onMessage(this.senderOf(lane), frames);
+  }
+
+  /** From whom its owner hears what comes on a lane. */
+  protected senderOf(lane: Lane): Address {
+    return lane.address;
   }
 
   /** True if a message of these frames looks to the owner as if libzmq had made it. */

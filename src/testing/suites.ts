@@ -1,18 +1,22 @@
 /** All suites by name: what `npm test` samples and `unsinkable chaos` runs at length. */
+import { cloneSuite } from './clone/suite.ts';
 import { failoverSuite } from './failover/suite.ts';
 import { freelanceSuite } from './freelance/suite.ts';
 import { majordomoSuite } from './majordomo/suite.ts';
 import { pairSuite } from './majordomo-pair/suite.ts';
 import { pirateSuite } from './pirate/suite.ts';
+import { replaySuite } from './replay/suite.ts';
 import type { Suite } from './suite.ts';
 import { titanicSuite } from './titanic/suite.ts';
 
 export const suites: Readonly<Record<string, Suite<unknown>>> = {
+  clone: forgetPlan(cloneSuite),
   failover: forgetPlan(failoverSuite),
   freelance: forgetPlan(freelanceSuite),
   majordomo: forgetPlan(majordomoSuite),
   'majordomo-pair': forgetPlan(pairSuite),
   pirate: forgetPlan(pirateSuite),
+  replay: forgetPlan(replaySuite),
   titanic: forgetPlan(titanicSuite),
 };
 

@@ -2,17 +2,15 @@
  * Which requests a signal cancels: one listener for each signal, however many requests share it, as
  * Node warns of a leak beyond ten.
  */
-/** Names a request of the caller. */
-type RequestId = number;
-
-interface Watched {
+interface Watched<RequestId> {
   readonly ids: Set<RequestId>;
   readonly listener: () => void;
 }
 
-export class SignalWatch {
+/** `RequestId` names a request of the caller, or is one. */
+export class SignalWatch<RequestId = number> {
   readonly #cancel: (id: RequestId) => void;
-  readonly #signals = new Map<AbortSignal, Watched>();
+  readonly #signals = new Map<AbortSignal, Watched<RequestId>>();
 
   /** @param cancel called for each request of a signal that aborts */
   constructor(cancel: (id: RequestId) => void) {

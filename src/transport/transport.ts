@@ -7,10 +7,12 @@ import type { Address, Frames, Instant } from '../core/machine.ts';
 /**
  * ROUTER: many peers, each with an address. DEALER: one peer, the empty address.
  *
- * PUB binds: what it sends to the empty address goes to all who subscribe at that moment. It is never
- * `full`: a subscriber whose high-water mark has no room for a message does not get it, and nobody is
- * told. SUB connects, subscribes to everything, hears it from the empty address, and sends nothing.
- * Neither of them is told of connections.
+ * PUB: what it sends to the empty address goes to all who subscribe at that moment. It is never `full`: a
+ * subscriber whose high-water mark has no room for a message does not get it, and nobody is told. SUB
+ * subscribes to everything, hears it from the empty address, and sends nothing. Either of them binds, or
+ * connects: one of the two for each socket. Neither is told of connections. A PUB that connects sends
+ * nothing before its SUB's subscription has come; from then on what it sends while the link is broken
+ * waits for the next one.
  */
 export type SocketKind = 'router' | 'dealer' | 'pub' | 'sub';
 

@@ -42,7 +42,8 @@ export interface ZeromqOptions {
   readonly maxMessageSize?: number;
   /**
    * Messages waiting inside zeromq for one peer, before a send to it is `full`. Default 64: enough to
-   * keep a connection busy, little enough that the driver's byte-bounded queue is what counts.
+   * keep a connection busy, little enough that the driver's byte-bounded queue is what counts. Of a PUB,
+   * before which nothing waits and which loses what does not fit, 10,000.
    */
   readonly sendHighWaterMark?: number;
   /** Whether to ask for notices of broken and of new connections, where there are any. Default true. */
@@ -57,6 +58,9 @@ export interface ZeromqOptions {
 /** First and slowest reconnect, in milliseconds; libzmq doubles from the one to the other. */
 const FIRST_RECONNECT = 10;
 const SLOWEST_RECONNECT = 1000;
+
+/** Default high-water mark of a PUB. */
+const PUBLISHED = 10_000;
 
 const RULES = {
   maxMessageSize: such(
@@ -84,7 +88,11 @@ type AnySocket = Router | Dealer | Publisher | XSubscriber;
  */
 export function zeromqTransport(options?: ZeromqOptions): Transport {
   const complete = completeOptions('zeromqTransport', RULES, options);
-  return { open: (kind, handler) => new ZeromqSocket(kind, handler, complete) };
+  const isChosen = options?.sendHighWaterMark !== undefined;
+  const ofPub = isChosen ? complete : { ...complete, sendHighWaterMark: PUBLISHED };
+  return {
+    open: (kind, handler) => new ZeromqSocket(kind, handler, kind === 'pub' ? ofPub : complete),
+  };
 }
 
 class ZeromqSocket implements TransportSocket {

@@ -224,7 +224,7 @@ describe('wrong usage', () => {
     [
       'itself as a peer',
       [...BROKER, '--primary', '--peer', 'tcp://127.0.0.1:5556'],
-      /is this broker itself: give the --pair of the other one/,
+      /is this one itself: give the --pair of the other one/,
     ],
     [
       'no place for the pair',

@@ -185,6 +185,12 @@ describe('errors', () => {
     ERR_STREAM_OVERFLOW: false,
     ERR_UNKNOWN_REQUEST: false,
     ERR_WORKER_LOST: true,
+    ERR_CONFLICT: false,
+    ERR_EMPTY_VALUE: false,
+    ERR_INVALID_KEY: false,
+    ERR_STATE_FULL: true,
+    ERR_VALUE_TOO_LARGE: false,
+    ERR_WRITE_TIMEOUT: true,
   };
 
   test.each(Object.entries(RETRIABLE))('%s: retriable is %s', (code, retriable) => {

@@ -4,9 +4,9 @@ import { describe, expect, test } from 'vitest';
 import { encode } from '@msgpack/msgpack';
 import { InvalidArgumentError } from '../../src/core/errors.ts';
 import { encodeText } from '../../src/core/frames.ts';
-import { bodyCodecs, codecOfType, type CodecName } from '../../src/majordomo/wire/body-codec.ts';
+import { bodyCodecs, codecOfType, type CodecName } from '../../src/core/body-codec.ts';
 import { decodeHeaders, encodeHeaders, HEADERS_LIMIT } from '../../src/majordomo/wire/headers.ts';
-import { isHonestMessagePack } from '../../src/majordomo/wire/msgpack-check.ts';
+import { isHonestMessagePack } from '../../src/core/msgpack-check.ts';
 
 const VALUE_CODECS = ['json', 'msgpack'] as const;
 

@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import * as format from '../../src/majordomo/wire/express-format.ts';
-import { LARGE_FRAME } from '../../src/majordomo/wire/express-writer.ts';
 import { packed } from './express-messages.ts';
 import { commandOf, decode, frameOf, plain, shown, type Side } from './express-wire.ts';
 
@@ -76,7 +75,7 @@ describe('docs/express.md', () => {
   });
 
   test('lists every bound', () => {
-    const { HEADER_LIMIT, COMMAND_LIMIT, FRAME_LIMIT, INLINE_LIMIT } = format;
+    const { HEADER_LIMIT, COMMAND_LIMIT, FRAME_LIMIT, INLINE_LIMIT, LARGE_FRAME } = format;
     const { HELD_LIMIT, HEADERS_LIMIT, KEY_LIMIT, FAILURE_LIMIT, KEYS_SIZE } = format;
     const bounds = [HEADER_LIMIT, COMMAND_LIMIT, FRAME_LIMIT, INLINE_LIMIT, LARGE_FRAME];
     for (const bound of [
@@ -92,9 +91,8 @@ describe('docs/express.md', () => {
   });
 
   test('lists every reason', () => {
-    const sources = ['codec', 'inputs', 'pair', 'reader'].map((name) =>
-      readFileSync(`src/majordomo/wire/express-${name}.ts`, 'utf8'),
-    );
+    const parts = ['codec', 'inputs', 'pair'].map((name) => `majordomo/wire/express-${name}`);
+    const sources = ['core/unpack', ...parts].map((name) => readFileSync(`src/${name}.ts`, 'utf8'));
     const reasons = [
       ...sources.join('').matchAll(/(?:refuse\(|return |\? undefined : )'([a-z][^']+ [^']+)'/g),
     ].map(([, reason]) => reason!);

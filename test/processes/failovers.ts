@@ -5,7 +5,6 @@
  * and clients write down what was executed and answered, and each half of the pair tells what it takes
  * itself for.
  */
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { vi } from 'vitest';
 import type { BrokerOptions, ClientOptions, WorkerOptions } from '../../src/index.ts';
@@ -21,6 +20,7 @@ import {
   type Message,
   type Outcome,
 } from './processes.ts';
+import { threePorts } from '../ports.ts';
 
 export type Role = 'primary' | 'backup';
 /** Who decides: a witness, which gives leases of this length in milliseconds; or the clients. */
@@ -237,7 +237,7 @@ export class Failovers extends Processes {
   async #prepare(): Promise<void> {
     for (const place of PLACES) {
       const endpoint = this.#settings.canCut
-        ? `tcp://127.0.0.1:${await freePort()}`
+        ? `tcp://127.0.0.1:${await threePorts()}`
         : `ipc://${join(this.folder, place)}`;
       this.#places.set(place, endpoint);
     }
@@ -271,18 +271,4 @@ function epochOf(half: Child): number {
 
 function messagesOf(child: Child): Message[] {
   return child.lines.map((line): Message => JSON.parse(line));
-}
-
-/** A port that nobody has, below those that the system gives away: it stays free while a half is dead. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 20_000);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (!isFree) continue;
-    await new Promise((resolve) => server.close(resolve));
-    return port;
-  }
 }

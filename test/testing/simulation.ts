@@ -25,7 +25,7 @@ export function testSimulation(name: string): void {
       expect(report.shortfalls).toEqual([]);
       expect(report.schedules).toBe(SCHEDULES);
       expect(report.determinismChecks).toBe(SCHEDULES / 100);
-    }, 120_000);
+    }, 240_000);
 
     // Of two suites one may be named as the other begins: what is in the file says which it is of.
     const files = readdirSync(repros)

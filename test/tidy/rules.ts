@@ -35,6 +35,17 @@ const SHELLS = new Set(
     'failover/epoch-file',
     'failover/etcd-election',
     'failover/etcd-client',
+    'clone/index',
+    'clone/client/client',
+    'clone/client/conditions',
+    'clone/client/drivers',
+    'clone/client/typed-client',
+    'clone/client/watch',
+    'clone/client/writes',
+    'clone/replay/inbox',
+    'clone/replay/publisher',
+    'clone/replay/subscriber',
+    'clone/server/server',
   ].map((name) => `src/${name}.ts`),
 );
 
@@ -53,21 +64,22 @@ const ROOMS: Readonly<Record<string, readonly RegExp[]>> = {
     /^src\/storage\/index\.ts$/,
     /^src\/majordomo\/(?:index|payload|options|wire\/service-name)\.ts$/,
   ],
+  clone: [/^src\/core\//, /^src\/transport\//, /^src\/storage\/index\.ts$/],
   testing: [
     /^src\/core\//,
-    /^src\/(majordomo|pirate|freelance|titanic|failover)\//,
+    /^src\/(majordomo|pirate|freelance|titanic|failover|clone)\//,
     /^src\/storage\/(engine|options|record|storage)\.ts$/,
     /^src\/transport\/(driver|transport)\.ts$/,
   ],
   cli: [
     /^src\/core\//,
-    /^src\/(majordomo|pirate|freelance|storage|titanic|failover)\//,
+    /^src\/(majordomo|pirate|freelance|storage|titanic|failover|clone)\//,
     /^src\/testing\//,
   ],
 };
 
 /** Rooms without packages and without node's own modules. */
-const PATTERNS = new Set(['majordomo', 'pirate', 'freelance', 'titanic', 'failover']);
+const PATTERNS = new Set(['majordomo', 'pirate', 'freelance', 'titanic', 'failover', 'clone']);
 const WITHOUT_PACKAGES = new Set(['core', ...PATTERNS]);
 
 /** A method may be called `await`; as a keyword it has, once formatted, no parenthesis close to it. */
@@ -79,7 +91,7 @@ const ONE_FILE: Readonly<Record<string, RegExp>> = {
   'classic-level': /^src\/storage\/level-engine\.ts$/,
   zeromq: /^src\/transport\/zeromq\.ts$/,
   'fast-check': /^src\/testing\//,
-  '@msgpack/msgpack': /^src\/majordomo\/wire\/body-codec\.ts$/,
+  '@msgpack/msgpack': /^src\/core\/body-codec\.ts$/,
 };
 
 const LONGEST = 450;

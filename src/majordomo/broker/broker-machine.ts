@@ -10,6 +10,7 @@ import type { Guard } from '../../core/election.ts';
 import { fingerprintOf } from '../../core/fingerprint.ts';
 import type { HeartbeatSettings } from '../../core/heartbeat.ts';
 import type { Address, Instant, Machine, Outbox } from '../../core/machine.ts';
+import type { StandingCall } from '../../core/obey.ts';
 import type { BrokerEvent, BrokerStatus, ServiceStatus } from './broker-events.ts';
 import { ClientDesk } from './client-desk.ts';
 import { ClientTable } from './clients.ts';
@@ -19,7 +20,7 @@ import { KeyBook, type IdempotencyBounds } from './idempotency.ts';
 import { Intake } from './intake.ts';
 import { answerMmi, isReserved } from '../wire/mmi.ts';
 import type { Pair } from './pair.ts';
-import { PairDesk, type PairCall } from './pair-desk.ts';
+import { PairDesk } from './pair-desk.ts';
 import { Followers } from './followers.ts';
 import { Replica } from './replica.ts';
 import { RequestEnds } from './request-ends.ts';
@@ -36,7 +37,7 @@ export type { BrokerPort } from './voice.ts';
  * `drain`: take nothing new, fail what is queued, let what runs finish, then say goodbye.
  * `stop`: the same without waiting. The others are for one of several brokers.
  */
-export type BrokerCall = { readonly type: 'drain' } | { readonly type: 'stop' } | PairCall;
+export type BrokerCall = { readonly type: 'drain' } | { readonly type: 'stop' } | StandingCall;
 
 export interface BrokerSettings
   extends HeartbeatSettings, RequestBounds, DispatcherSettings, IdempotencyBounds {

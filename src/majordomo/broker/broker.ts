@@ -1,6 +1,7 @@
 /** The Majordomo broker: one ROUTER for peers of express, MDP 0.1 and 0.2, on any endpoints. */
 import type { Election } from '../../core/election.ts';
 import { ClosedError } from '../../core/errors.ts';
+import { obey } from '../../core/obey.ts';
 import { completeOptions } from '../../core/options.ts';
 import { bindPort } from '../../transport/binding.ts';
 import { drainAndClose, signal } from '../../transport/closing.ts';
@@ -78,7 +79,8 @@ export class MajordomoBroker extends EventSource<BrokerEvent> {
       onEvent: (event) => this.#handleEvent(event),
     });
     this.#failover = failover;
-    this.#ignoreFailover = failover && this.#obey(failover);
+    this.#ignoreFailover =
+      failover && obey(failover, (call) => this.#driver.call(call), environment.clock);
   }
 
   /** The first endpoint it is bound to, with the real port; undefined before `bind`. */
@@ -139,29 +141,5 @@ export class MajordomoBroker extends EventSource<BrokerEvent> {
     if (event.type === 'holds') this.#failover?.stand({ holds: event.epoch });
     if (event.type === 'alone') this.#failover?.stand({ alone: event.alone });
     this.announce(event);
-  }
-
-  /** Serves and stands by as whoever decides says, from now on until the returned function is called. */
-  #obey(failover: Election): () => void {
-    const driver = this.#driver;
-    const follow = (): void => {
-      const { highestEpoch: epoch, activeEndpoint: endpoint } = failover;
-      driver.call({ type: 'follow', epoch, endpoint });
-    };
-    failover.stand({ holds: 0 });
-    const unsubscribe = failover.subscribe((event) => {
-      const { type, epoch } = event;
-      if (type === 'becameActive') driver.call({ type: 'activate', epoch });
-      else if (type === 'servesAlone') driver.call({ type: 'servesAlone', epoch });
-      else if (type === 'becamePassive') {
-        driver.call({ type: 'standBy', epoch });
-        follow();
-      } else driver.call({ type: 'follow', epoch, endpoint: event.endpoint });
-    });
-    // It may have been decided before.
-    const epoch = failover.epochAt(this.#environment.clock.now());
-    if (epoch > 0) driver.call({ type: 'activate', epoch });
-    else follow();
-    return unsubscribe;
   }
 }

@@ -5,6 +5,7 @@
 import type { Epoch } from '../../core/election.ts';
 import { expiryOf, type HeartbeatSettings } from '../../core/heartbeat.ts';
 import type { Address, Instant } from '../../core/machine.ts';
+import type { StandingCall } from '../../core/obey.ts';
 import type {
   BrokerInput,
   FinishedCommand,
@@ -23,17 +24,6 @@ import type { SessionTable } from './sessions.ts';
 import { parkedLineOf } from './takeover.ts';
 import type { Voice } from './voice.ts';
 import type { WorkerDesk } from './worker-desk.ts';
-
-/** What whoever decides tells a broker. */
-export type PairCall =
-  /** Serve from now on. */
-  | { readonly type: 'activate'; readonly epoch: Epoch }
-  /** The reign of this epoch has ended. */
-  | { readonly type: 'standBy'; readonly epoch: Epoch }
-  /** The active broker of this epoch is there; '': nobody knows where. */
-  | { readonly type: 'follow'; readonly epoch: Epoch; readonly endpoint: string }
-  /** Nobody else may serve now. */
-  | { readonly type: 'servesAlone'; readonly epoch: Epoch };
 
 /** What a broker knows, as far as it concerns others of its kind. */
 export interface Tables {
@@ -116,7 +106,7 @@ export class PairDesk {
 
   // Active and passive
 
-  handleCall(now: Instant, call: PairCall): void {
+  handleCall(now: Instant, call: StandingCall): void {
     const { standing, replica, followers } = this.#pair;
     switch (call.type) {
       case 'activate':
@@ -141,11 +131,11 @@ export class PairDesk {
 
   #activate(now: Instant, epoch: Epoch): void {
     const { standing, replica, followers, takeover } = this.#pair;
-    if (!standing.mayServe(now, epoch) || standing.state.epoch === epoch) return;
+    if (!standing.mayBegin(now, epoch)) return;
     if (standing.isActive) this.#stepDown(now);
-    standing.state.isHeir = replica.isHeir(now);
+    standing.isHeir = replica.isHeir(now);
     replica.stop();
-    standing.state.epoch = epoch;
+    standing.begin(epoch);
     this.#voice.emit({ type: 'becameActive', epoch });
     followers.begin(epoch);
     takeover.begin(now, epoch, now + expiryOf(this.#settings), replica.state.roster);
@@ -164,7 +154,7 @@ export class PairDesk {
     const { standing, replica, followers, takeover } = this.#pair;
     const { requests, clients, sessions } = this.#tables;
     const { epoch } = standing;
-    standing.state.epoch = 0;
+    standing.end();
     followers.end();
     replica.inherit(takeover.unheard, sessions.all());
     takeover.end();
@@ -349,7 +339,7 @@ export class PairDesk {
     replica.stop();
     followers.end();
     takeover.end();
-    standing.state.epoch = 0;
+    standing.end();
     if (isActive) this.#voice.emit({ type: 'becamePassive', epoch });
   }
 

@@ -14,7 +14,7 @@ import { checkEndpoint } from '../../transport/endpoint.ts';
 import { systemEnvironment, type Environment } from '../../transport/environment.ts';
 import { EventSource } from '../../transport/event-source.ts';
 import { PromisedRequests } from '../../transport/promised-requests.ts';
-import { bodyCodecs, type BodyCodec } from '../wire/body-codec.ts';
+import { bodyCodecs, type BodyCodec } from '../../core/body-codec.ts';
 import type { ServiceStatus } from '../broker/broker-events.ts';
 import {
   ClientMachine,

@@ -2,7 +2,7 @@
 import type { Failure, RequestError } from '../../core/errors.ts';
 import type { Frames } from '../../core/machine.ts';
 import { Waiter } from '../../transport/promised-requests.ts';
-import type { BodyCodec } from '../wire/body-codec.ts';
+import type { BodyCodec } from '../../core/body-codec.ts';
 import type { PartStream } from './part-stream.ts';
 import { Reply } from '../payload.ts';
 

@@ -10,6 +10,7 @@ import type { Epoch } from '../../core/election.ts';
 import type { Failure } from '../../core/errors.ts';
 import { keepFrames } from '../../core/frames.ts';
 import type { Address, Frames } from '../../core/machine.ts';
+import { OWNED_FRAME } from '../../core/pack-format.ts';
 
 /** 7/MDP is 0.1, 18/MDP is 0.2; express is ours, see `docs/express.md`. */
 export type Dialect = 'mdp0.1' | 'mdp0.2' | 'express';
@@ -358,9 +359,6 @@ export type Command = BrokerInput | BrokerOutput;
 
 /** Names the one frame of a stock dispatch envelope: unique for each dispatch of one broker's life. */
 export type DispatchTag = Address;
-
-/** Frames of up to so many bytes are copied out of an express message when it is decoded. */
-export const OWNED_FRAME = 64;
 
 /** The body of a command in a form that may outlive the call. */
 export function keepBody({ dialect, body }: { dialect: Dialect; body: Frames }): Frames {

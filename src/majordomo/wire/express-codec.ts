@@ -8,6 +8,9 @@
 import type { Outgoing } from '../../core/codec.ts';
 import type { Epoch } from '../../core/election.ts';
 import type { Frames } from '../../core/machine.ts';
+import { isTagged, NO_FRAMES } from '../../core/pack-format.ts';
+import { Pack } from '../../core/pack.ts';
+import { unpack, type Reader } from '../../core/unpack.ts';
 import type {
   BrokerInput,
   ClientInput,
@@ -21,13 +24,10 @@ import type {
 } from './commands.ts';
 import {
   BROADCAST,
-  COMMAND_LIMIT,
   EXPRESS_TAG,
   FAIL_FAST,
   FIELDS,
   FINAL,
-  FRAME_LIMIT,
-  HEADER_LIMIT,
   RESUMED,
   STANDBY,
   TYPES,
@@ -35,18 +35,11 @@ import {
 import { readForBroker, readForClient, readForFollower, readForWorker } from './express-inputs.ts';
 import { writeOutcome } from './express-outcome.ts';
 import { writePair } from './express-pair.ts';
-import { NO_FRAMES, Reader } from './express-reader.ts';
-import { Pack } from './express-writer.ts';
 import { announcedBytes } from './large.ts';
 
 /** True if this is a message of ours, well formed or not. */
 export function isExpress(frames: Frames): boolean {
-  const header = frames[0];
-  if (header === undefined || header.length < EXPRESS_TAG.length) return false;
-  for (let index = 0; index < EXPRESS_TAG.length; index++) {
-    if (header[index] !== EXPRESS_TAG[index]) return false;
-  }
-  return true;
+  return isTagged(frames, EXPRESS_TAG);
 }
 
 // Encoding
@@ -57,7 +50,7 @@ export function encode(command: Command, open: Outgoing | undefined): Outgoing {
   // What was announced has to come in a message of its own, behind the announcement's.
   const fits =
     open instanceof Pack && open.takes(body.length) && announcedBytes(body) === undefined;
-  const pack = fits ? open : new Pack();
+  const pack = fits ? open : new Pack(EXPRESS_TAG);
   pack.begin(TYPES[command.type]);
   write(pack, command);
   pack.finish();
@@ -200,27 +193,7 @@ function decode<Input>(
   read: (reader: Reader, type: number) => Input | undefined,
   deliver: (command: Input) => void,
 ): string | undefined {
-  if (frames.length > FRAME_LIMIT + 1) return 'too many frames';
-  if (frames[0]!.byteLength > HEADER_LIMIT) return 'the header is too large';
-  const reader = new Reader(frames);
-  let skipped = false;
-  for (let count = 0; reader.hasCommand; count++) {
-    if (count === COMMAND_LIMIT) return 'too many commands';
-    const type = reader.type();
-    if (reader.reason !== undefined) return reader.reason;
-    const command = read(reader, type);
-    if (command === undefined) {
-      if (isKnown(type)) return 'a command for another side';
-      skipped = true;
-      reader.passOver();
-    } else {
-      reader.skipFields();
-      if (reader.reason !== undefined) return reader.reason;
-      deliver(command);
-    }
-  }
-  if (skipped) return 'unknown command';
-  return reader.isComplete ? undefined : 'a further frame that nobody refers to';
+  return unpack(frames, EXPRESS_TAG, read, isKnown, deliver);
 }
 
 function isKnown(type: number): boolean {

@@ -1,19 +1,21 @@
 /**
  * The numbers of the express wire, and its bounds. `docs/express.md` is the specification.
- *
- *   message  header frame, further frames…
- *   header   'UNSX01' command…
- *   command  type (1 byte), length of the rest (4 bytes, big-endian), fixed fields, body, fields…
- *   body     number of frames, then for each: length + 1 and its bytes, or 0, index and length of a
- *            further frame
- *   field    tag (1 byte), length, value; tags ascend, unknown ones are skipped
- *
- * All numbers but the length of a command are varints: seven bits a byte, lowest first.
+ * How commands become messages is the same in all our packed dialects: see `core/pack-format.ts`.
  */
 import { encodeText } from '../../core/frames.ts';
 import type { Command, ReplicaRecord } from './commands.ts';
 
 export { HEADERS_LIMIT } from './headers.ts';
+export {
+  COMMAND_LIMIT,
+  FRAME_LIMIT,
+  HEADER_LIMIT,
+  INLINE_LIMIT,
+  LARGE_FRAME,
+  NUMBERS_LIMIT as HELD_LIMIT,
+  PROLOGUE,
+  SESSION_LENGTH,
+} from '../../core/pack-format.ts';
 
 /** What every express message begins with: the name, and the version in two digits. */
 export const EXPRESS_TAG = encodeText('UNSX01');
@@ -81,30 +83,6 @@ export const STANDBY = 2;
 /** The flags of a standing. */
 export const ACTIVE = 1;
 export const HEIR = 2;
-
-/** Bytes of type and length in front of each command. */
-export const PROLOGUE = 5;
-
-/** Bytes of a session id. */
-export const SESSION_LENGTH = 16;
-
-/** Frames of one body; as many further frames may follow the header of one message. */
-export { FRAME_LIMIT } from '../../core/codec.ts';
-
-/** Bytes of a header frame. */
-export const HEADER_LIMIT = 1024 * 1024;
-
-/** Commands of one message. */
-export const COMMAND_LIMIT = 65_536;
-
-/**
- * Bytes of a frame inside a header: what is kept of it is then copied (`keepFrames`), and never keeps
- * the whole header in memory.
- */
-export const INLINE_LIMIT = 8 * 1024;
-
-/** Numbers of one list of what is under way. */
-export const HELD_LIMIT = 65_536;
 
 /** Bytes of the message of a failure. */
 export const FAILURE_LIMIT = 16 * 1024;

@@ -3,6 +3,8 @@
  * is returned then is not to be used.
  */
 import type { Frames } from '../../core/machine.ts';
+import { NO_FRAMES } from '../../core/pack-format.ts';
+import type { Reader } from '../../core/unpack.ts';
 import type {
   AnnounceCommand,
   BrokerInput,
@@ -25,6 +27,7 @@ import {
   FAIL_FAST,
   FIELDS,
   FINAL,
+  HEADERS_LIMIT,
   KEY_LIMIT,
   PRIORITY_LIMIT,
   RESUMED,
@@ -40,7 +43,6 @@ import {
   readReport,
   readStanding,
 } from './express-pair.ts';
-import { NO_FRAMES, type Reader } from './express-reader.ts';
 
 /** Reads a command of this type that a broker may be sent; undefined if there is none. */
 export function readForBroker(reader: Reader, type: number): BrokerInput | undefined {
@@ -181,7 +183,7 @@ function readRequest(reader: Reader): RequestCommand {
         command.key = reader.nameField(KEY_LIMIT);
         break;
       case FIELDS.headers:
-        command.headers = reader.headersField();
+        command.headers = reader.bytesField(HEADERS_LIMIT, 'headers are too large');
         break;
       case FIELDS.window:
         command.window = reader.uintField();
@@ -217,7 +219,7 @@ function readDispatch(reader: Reader): DispatchCommand {
         command.key = reader.nameField(KEY_LIMIT);
         break;
       case FIELDS.headers:
-        command.headers = reader.headersField();
+        command.headers = reader.bytesField(HEADERS_LIMIT, 'headers are too large');
         break;
       case FIELDS.window:
         command.window = reader.uintField();

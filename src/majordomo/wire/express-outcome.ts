@@ -1,8 +1,8 @@
 /** How a failure is written in express: as fields of whatever ends with one. */
 import { type Failure, REQUEST_ERROR_CODES, type RequestErrorCode } from '../../core/errors.ts';
+import type { Pack } from '../../core/pack.ts';
+import type { Reader } from '../../core/unpack.ts';
 import { FAILURE_LIMIT, FIELDS, KEY_LIMIT } from './express-format.ts';
-import type { Reader } from './express-reader.ts';
-import type { Pack } from './express-writer.ts';
 
 /** A command while it is being read. */
 export type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };

@@ -6,6 +6,8 @@
  */
 import type { Failure } from '../../core/errors.ts';
 import type { Frames } from '../../core/machine.ts';
+import type { Pack } from '../../core/pack.ts';
+import type { Reader } from '../../core/unpack.ts';
 import type {
   FinishedCommand,
   FollowCommand,
@@ -16,10 +18,16 @@ import type {
   SeenCommand,
   StandingCommand,
 } from './commands.ts';
-import { ACTIVE, ENDPOINT_LIMIT, FIELDS, HEIR, RECORDS } from './express-format.ts';
+import {
+  ACTIVE,
+  ENDPOINT_LIMIT,
+  FIELDS,
+  HEIR,
+  KEYS_LIMIT,
+  KEYS_SIZE,
+  RECORDS,
+} from './express-format.ts';
 import { readOutcome, writeOutcome } from './express-outcome.ts';
-import type { Reader } from './express-reader.ts';
-import type { Pack } from './express-writer.ts';
 
 type PairCommand =
   | StandingCommand
@@ -42,8 +50,8 @@ export function writePair(pack: Pack, command: PairCommand): void {
       return pack.uint(command.epoch);
     case 'report':
       pack.uint(command.epoch);
-      pack.keys(command.running);
-      return pack.keys(command.finished);
+      writeKeys(pack, command.running);
+      return writeKeys(pack, command.finished);
     case 'finished':
       pack.name(command.key);
       pack.body(command.body);
@@ -64,6 +72,19 @@ export function writePair(pack: Pack, command: PairCommand): void {
 function writeEndpoint(pack: Pack, endpoint: string): void {
   const isSent = endpoint !== '' && Buffer.byteLength(endpoint) <= ENDPOINT_LIMIT;
   if (isSent) pack.textField(FIELDS.endpoint, endpoint);
+}
+
+/** How many, then each. Of too many, or too many bytes of them, only the last ones. */
+function writeKeys(pack: Pack, keys: readonly string[]): void {
+  let first = keys.length;
+  let size = 0;
+  while (first > 0 && keys.length - first < KEYS_LIMIT) {
+    size += 1 + Buffer.byteLength(keys[first - 1]!);
+    if (size > KEYS_SIZE) break;
+    first--;
+  }
+  pack.uint(keys.length - first);
+  for (let index = first; index < keys.length; index++) pack.name(keys[index]!);
 }
 
 function writeRecord(pack: Pack, record: ReplicaRecord): void {
@@ -104,8 +125,18 @@ export function readStanding(reader: Reader): StandingCommand {
 
 export function readReport(reader: Reader): ReportCommand {
   const epoch = reader.uint();
-  const running = reader.keys();
-  return { type: 'report', dialect: 'express', epoch, running, finished: reader.keys() };
+  const running = readKeys(reader);
+  return { type: 'report', dialect: 'express', epoch, running, finished: readKeys(reader) };
+}
+
+function readKeys(reader: Reader): string[] {
+  const count = reader.uint();
+  const keys: string[] = [];
+  if (count > KEYS_LIMIT) reader.refuse('too many keys');
+  for (let index = 0; index < count && reader.reason === undefined; index++) {
+    keys.push(reader.name());
+  }
+  return keys;
 }
 
 export function readFinished(reader: Reader): FinishedCommand {

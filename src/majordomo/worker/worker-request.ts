@@ -2,7 +2,7 @@
 import type { Frames, Instant } from '../../core/machine.ts';
 import { LateSignal } from '../../transport/handling.ts';
 import type { Clock } from '../../transport/transport.ts';
-import type { BodyCodec } from '../wire/body-codec.ts';
+import type { BodyCodec } from '../../core/body-codec.ts';
 import { decodeHeaders, NO_HEADERS, type Headers } from '../wire/headers.ts';
 import { CodedPayload } from '../payload.ts';
 import type { HandlerToken, WorkerEvent } from './worker-events.ts';

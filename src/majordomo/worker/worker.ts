@@ -9,7 +9,7 @@ import { systemEnvironment, type Environment } from '../../transport/environment
 import { EventSource } from '../../transport/event-source.ts';
 import { checkHandler, Handling } from '../../transport/handling.ts';
 import { Readiness } from '../../transport/readiness.ts';
-import { bodyCodecs, type CodecName } from '../wire/body-codec.ts';
+import { bodyCodecs, type CodecName } from '../../core/body-codec.ts';
 import type { WorkerInput, WorkerOutput } from '../wire/commands.ts';
 import { beaconTemplate } from './express-beacon.ts';
 import { isReserved, RESERVED_PREFIX } from '../wire/mmi.ts';

@@ -39,6 +39,8 @@ export class Reigns {
   #highest: Reign | undefined;
   /** The highest epoch under which work was given or answered. */
   #acted: Epoch = 0;
+  /** Who is to serve whatever is lost by that, as a person said. */
+  readonly #promoted = new Set<string>();
   /** The thrones as they are now. */
   thrones: () => readonly Throne[] = () => [];
 
@@ -87,11 +89,15 @@ export class Reigns {
   #generationAfter(last: Reign | undefined, server: string, holds: Epoch): number {
     if (last === undefined) return 0;
     // What one did alone went with its process; without a witness the other one may not wait for it.
-    const isCut =
-      last.isAlone && last.server !== server && (last.process.isOver || !this.#hasWitness);
+    const isForced = this.#promoted.delete(server) || !this.#hasWitness;
+    const isCut = last.isAlone && last.server !== server && (last.process.isOver || isForced);
     if (holds >= last.epoch && !isCut) return last.generation;
     this.#stage.count('reigns.memoryLost');
     return last.generation + 1;
+  }
+
+  promoted(server: string): void {
+    this.#promoted.add(server);
   }
 
   ended(epoch: Epoch): void {

@@ -10,9 +10,17 @@ import { witnessCodec } from '../../failover/protocol.ts';
 import { WitnessMachine } from '../../failover/witness-machine.ts';
 import { Driver } from '../../transport/driver.ts';
 import { exitAfter, MachineRole, type EndCall } from '../machine-role.ts';
+import type { SimStore } from '../failover/sim-store.ts';
 import type { SimProcess } from '../sim-process.ts';
+import type { Stage } from '../stage.ts';
 import { WITNESS } from './plan.ts';
-import { endpointOf, type PairStage } from './stage.ts';
+import { endpointOf } from './stage.ts';
+
+/** The stage of any pair. */
+export interface WitnessStage extends Stage {
+  readonly plan: { readonly settings: { readonly peerQueueBytes: number } };
+  storeOf(name: string): SimStore;
+}
 
 /** What a witness writes. */
 interface Written {
@@ -20,10 +28,10 @@ interface Written {
 }
 
 export class WitnessRole extends MachineRole {
-  readonly #stage: PairStage;
+  readonly #stage: WitnessStage;
   #isBuried = false;
 
-  constructor(stage: PairStage) {
+  constructor(stage: WitnessStage) {
     super(stage, WITNESS);
     this.#stage = stage;
     this.start();

@@ -57,8 +57,8 @@ class Waiter:
         """True when `peer` is readable; False at the deadline or when stopped."""
         return bool(self.wait_any([] if peer is None else [peer], deadline))
 
-    def wait_any(self, peers: Sequence[zmq.Socket], deadline: float) -> list[zmq.Socket]:
-        """Those that are readable; none at the deadline or when stopped.
+    def wait_any(self, peers: Sequence[zmq.Socket | int], deadline: float) -> list[zmq.Socket | int]:
+        """Those sockets and files that are readable; none at the deadline or when stopped.
 
         What has already arrived is seen even if the deadline has passed.
         """

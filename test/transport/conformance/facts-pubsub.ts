@@ -153,6 +153,79 @@ export const pubsubFacts: Facts = {
       expect([...dealer.texts, ...sub.texts, ...pub.events]).toEqual([]);
     },
 
+  'a SUB that binds hears all PUBs that connect, each in its order, from nobody in particular':
+    async (world) => {
+      const sub = world.open('sub');
+      await sub.bind();
+      const pubs = [await publisher(sub), await publisher(sub)];
+      for (const text of numbers(50)) {
+        for (const [index, pub] of pubs.entries()) await pub.send('', `${index} says ${text}`, '');
+      }
+      for (const index of pubs.keys()) {
+        await sub.hears(`${index} says 49|`);
+        const own = newsOf(sub).filter((text) => text.startsWith(`${index} `));
+        expect(own).toEqual(numbers(50).map((text) => `${index} says ${text}|`));
+      }
+      expect(sub.events.every(({ from }) => from === '')).toBe(true);
+      expect(await sub.send('', 'down')).toBe('unroutable');
+      expect(pubs.flatMap(({ events }) => events)).toEqual([]);
+    },
+
+  'what a PUB sends before it has found a SUB is lost': async (world) => {
+    const endpoint = await world.vacantEndpoint();
+    const pub = world.open('pub');
+    pub.connect(endpoint);
+    expect(await pub.sendAll('', numbers(20))).toEqual(Array(20).fill('sent'));
+    const sub = world.open('sub');
+    await sub.bind(endpoint);
+    await reached(pub, sub);
+    await pub.send('', 'news');
+    await sub.hears('news');
+    expect(newsOf(sub)).toEqual(['news']);
+  },
+
+  'what a PUB that connects sends while it is cut off waits for the next connection': async (
+    world,
+  ) => {
+    const sub = world.open('sub');
+    await sub.bind();
+    const wire = await world.wire(sub);
+    const pub = await publisher(sub, wire.endpoint);
+    await pub.send('', 'before');
+    await sub.hears('before');
+    wire.hold();
+    wire.reset();
+    for (const text of numbers(20)) expect(await pub.send('', text)).toBe('sent');
+    wire.release();
+    await reached(pub, sub);
+    await pub.send('', 'after');
+    await sub.hears('after');
+    const heard = newsOf(sub);
+    // What had left before the reset was noticed is lost, and nothing behind it.
+    expect(heard.slice(1, -1)).toEqual(numbers(20).slice(22 - heard.length));
+    expect([heard[0], heard.at(-1)]).toEqual(['before', 'after']);
+    expect(heard.length).toBeGreaterThan(2);
+    expect([...pub.gone, ...sub.gone]).toEqual([]);
+  },
+
+  'a SUB that is bound again is found again': async (world) => {
+    const sub = world.open('sub');
+    const endpoint = await sub.bind(await world.vacantEndpoint());
+    const pub = await publisher(sub);
+    sub.close(0);
+    const successor = world.open('sub');
+    await world.untilAsync('the endpoint to be free', () =>
+      successor.bind(endpoint).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await reached(pub, successor);
+    await pub.send('', 'again');
+    await successor.hears('again');
+    expect(pub.gone).toEqual([]);
+  },
+
   'a PUB has no single addressee, and a SUB sends nothing': async (world) => {
     const pub = world.open('pub');
     await pub.bind();
@@ -174,6 +247,14 @@ async function subscribe(pub: Peer, endpoint = pub.endpoint): Promise<Peer> {
   sub.connect(endpoint);
   await reached(pub, sub);
   return sub;
+}
+
+/** A PUB whose messages `sub` gets: at its endpoint, or at another that leads there. */
+async function publisher(sub: Peer, endpoint = sub.endpoint): Promise<Peer> {
+  const pub = sub.world.open('pub');
+  pub.connect(endpoint);
+  await reached(pub, sub);
+  return pub;
 }
 
 let probes = 0;

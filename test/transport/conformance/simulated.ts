@@ -79,7 +79,7 @@ export class SimulatedWorld implements World {
       (work) => process.run(work),
       () => process.startReading(),
     );
-    if (kind === 'router' || kind === 'pub') this.#routers.set(peer, { name, network });
+    if (kind !== 'dealer') this.#routers.set(peer, { name, network });
     return peer;
   }
 

@@ -38,7 +38,7 @@ export interface World {
   listener(): Promise<Listener>;
   /** Keeps a ROUTER's process from reading for so many milliseconds; its sockets go on. */
   block(router: Peer, duration: number): void;
-  /** A wire that breaks, which leads to what a ROUTER or a PUB has bound. */
+  /** A wire that breaks, which leads to what a ROUTER, a PUB or a SUB has bound. */
   wire(router: Peer): Promise<Wire>;
   /** Milliseconds, virtual or real. */
   now(): number;

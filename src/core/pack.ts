@@ -1,24 +1,13 @@
 /**
- * A pack: an express message that is still open, and grows by one command after the other.
+ * A pack: a message of a packed dialect that is still open, and grows by one command after the other.
  *
  * It writes by index into one buffer that grows, so that a command costs its bytes and nothing
  * else. What was once written never changes, so `frames` may be read at any time and stays right for
  * what it was then. A pack's buffer is never used again: zeromq sends from it without a copy.
  */
-import { MESSAGE_OVERHEAD, type Outgoing } from '../../core/codec.ts';
-import type { Frames } from '../../core/machine.ts';
-import {
-  EXPRESS_TAG,
-  FRAME_LIMIT,
-  HEADER_LIMIT,
-  KEYS_LIMIT,
-  KEYS_SIZE,
-  PROLOGUE,
-  SESSION_LENGTH,
-} from './express-format.ts';
-
-/** Body frames from this size on travel as frames of their own, untouched. */
-export const LARGE_FRAME = 4096;
+import { MESSAGE_OVERHEAD, type Outgoing } from './codec.ts';
+import type { Frames } from './machine.ts';
+import { FRAME_LIMIT, HEADER_LIMIT, LARGE_FRAME, PROLOGUE, SESSION_LENGTH } from './pack-format.ts';
 
 /**
  * A pack begins with room for as much as the one before it took, and grows by this factor: measured,
@@ -48,18 +37,19 @@ const SHORT = 64;
 
 const MAX = Number.MAX_SAFE_INTEGER;
 
+/** Its methods write one piece each; `begin` and `finish` enclose a command. */
 export class Pack implements Outgoing {
   #buffer = Buffer.allocUnsafe(expected);
-  #end = EXPRESS_TAG.length;
+  #end: number;
   #begin = 0;
   #commands = 0;
   #large: Uint8Array[] | undefined;
   #largeBytes = MESSAGE_OVERHEAD;
 
-  constructor() {
-    for (let index = 0; index < EXPRESS_TAG.length; index++) {
-      this.#buffer[index] = EXPRESS_TAG[index]!;
-    }
+  /** @param tag what each message of the dialect begins with */
+  constructor(tag: Uint8Array) {
+    for (let index = 0; index < tag.length; index++) this.#buffer[index] = tag[index]!;
+    this.#end = tag.length;
   }
 
   /** The message as it is now. */
@@ -127,7 +117,7 @@ export class Pack implements Outgoing {
     this.#buffer[this.#end++] = rest;
   }
 
-  /** Text as its length in one byte, and UTF-8. That it has 1 to 255 bytes is the caller's to know. */
+  /** Text as its length in one byte, and UTF-8. That it has 255 bytes at most is the caller's to know. */
   name(text: string): void {
     this.#room(1 + 3 * text.length);
     const at = this.#end++;
@@ -135,12 +125,29 @@ export class Pack implements Outgoing {
     this.#buffer[at] = this.#end - at - 1;
   }
 
+  /** Characters, each a byte, as many as there have to be. */
+  id(text: string, length: number): void {
+    this.#room(length);
+    for (let index = 0; index < length; index++) {
+      this.#buffer[this.#end++] = index < text.length ? text.charCodeAt(index) : 0;
+    }
+  }
+
   /** 16 characters, each a byte. */
   session(id: string): void {
-    this.#room(SESSION_LENGTH);
-    for (let index = 0; index < SESSION_LENGTH; index++) {
-      this.#buffer[this.#end++] = index < id.length ? id.charCodeAt(index) : 0;
-    }
+    this.id(id, SESSION_LENGTH);
+  }
+
+  /** Four bytes, big-endian. */
+  word(value: number): void {
+    this.#room(4);
+    const buffer = this.#buffer;
+    const at = this.#end;
+    buffer[at] = value >>> 24;
+    buffer[at + 1] = value >>> 16;
+    buffer[at + 2] = value >>> 8;
+    buffer[at + 3] = value;
+    this.#end = at + 4;
   }
 
   /** Ascending numbers: how many, the first, then how much each is more than the one before. */
@@ -151,19 +158,6 @@ export class Pack implements Outgoing {
       this.uint(number - before);
       before = number;
     }
-  }
-
-  /** Names: how many, then each. Of too many bytes of them only the last ones. */
-  keys(names: readonly string[]): void {
-    let first = names.length;
-    let size = 0;
-    while (first > 0 && names.length - first < KEYS_LIMIT) {
-      size += 1 + Buffer.byteLength(names[first - 1]!);
-      if (size > KEYS_SIZE) break;
-      first--;
-    }
-    this.uint(names.length - first);
-    for (let index = first; index < names.length; index++) this.name(names[index]!);
   }
 
   /** The frames of a body: small ones here, large ones as further frames. */
@@ -181,6 +175,19 @@ export class Pack implements Outgoing {
     const at = this.#end++;
     this.uint(value);
     this.#buffer[at] = this.#end - at - 1;
+  }
+
+  /** A field of several pieces, 127 bytes of them at most: `closeField` behind the last one. */
+  openField(tag: number): number {
+    this.#room(2);
+    this.#buffer[this.#end] = tag;
+    this.#end += 2;
+    return this.#end;
+  }
+
+  /** @param start what `openField` gave */
+  closeField(start: number): void {
+    this.#buffer[start - 1] = this.#end - start;
   }
 
   textField(tag: number, text: string): void {

@@ -1,26 +1,24 @@
 /**
- * Reads the header frame of an express message. Total: what is not there, or not allowed, becomes a
- * `reason`, and every read after it gives nothing, so that only the end of a command needs to ask.
+ * Reads the header frame of a message of a packed dialect. Total: what is not there, or not allowed,
+ * becomes a `reason`, and every read after it gives nothing, so that only the end of a command needs to
+ * ask.
  */
-import { decodeStrictText, decodeText, EMPTY_FRAME } from '../../core/frames.ts';
-import type { Frames } from '../../core/machine.ts';
-import { OWNED_FRAME } from './commands.ts';
+import { decodeStrictText, decodeText, EMPTY_FRAME } from './frames.ts';
+import type { Frames } from './machine.ts';
 import {
-  EXPRESS_TAG,
+  COMMAND_LIMIT,
   FRAME_LIMIT,
-  HEADERS_LIMIT,
-  HELD_LIMIT,
+  HEADER_LIMIT,
   INLINE_LIMIT,
-  KEYS_LIMIT,
+  NO_FRAMES,
+  NUMBERS_LIMIT,
+  OWNED_FRAME,
   PROLOGUE,
   SESSION_LENGTH,
-} from './express-format.ts';
+} from './pack-format.ts';
 
 /** How many names are remembered, a power of two. */
 const NAMES = 256;
-
-/** What a body without frames is decoded to. */
-export const NO_FRAMES: Frames = [];
 
 interface Name {
   readonly bytes: Uint8Array;
@@ -30,10 +28,11 @@ interface Name {
 /** Names that were read before, so that a service's is decoded once, and one string ever after. */
 const names: (Name | undefined)[] = Array.from({ length: NAMES }, () => undefined);
 
+/** Its methods read one piece each, in the order in which they were written. */
 export class Reader {
   readonly #frames: Frames;
   readonly #bytes: Buffer;
-  #at = EXPRESS_TAG.length;
+  #at: number;
   /** Where the command being read ends. */
   #end = 0;
   /** The tag of the field that was read last in it. */
@@ -43,7 +42,9 @@ export class Reader {
   #referred = 0;
   #reason: string | undefined;
 
-  constructor(frames: Frames) {
+  /** @param at where the first command begins: behind the tag */
+  constructor(frames: Frames, at: number) {
+    this.#at = at;
     const header = frames[0] ?? EMPTY_FRAME;
     this.#frames = frames;
     this.#bytes = Buffer.isBuffer(header)
@@ -154,18 +155,38 @@ export class Reader {
     return text;
   }
 
-  session(): string {
+  /** Bytes as text, one character each. */
+  id(length: number): string {
     const at = this.#at;
-    return this.#take(SESSION_LENGTH)
-      ? this.#bytes.toString('latin1', at, at + SESSION_LENGTH)
-      : '';
+    return this.#take(length) ? this.#bytes.toString('latin1', at, at + length) : '';
+  }
+
+  session(): string {
+    return this.id(SESSION_LENGTH);
+  }
+
+  /** A text of 0 to 255 bytes of UTF-8: one of so many that remembering them is of no use. */
+  text(): string {
+    const length = this.byte();
+    const at = this.#at;
+    if (!this.#take(length)) return '';
+    return this.#text(at, length) ?? this.#badText();
+  }
+
+  /** Four bytes, big-endian, not negative. */
+  word(): number {
+    const at = this.#at;
+    if (!this.#take(4)) return 0;
+    const bytes = this.#bytes;
+    const low = (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+    return bytes[at]! * 0x1_00_00_00 + low;
   }
 
   /** Numbers, each larger than the one before. */
   ascending(): number[] {
     const count = this.uint();
     const numbers: number[] = [];
-    if (count > HELD_LIMIT) this.refuse('too many numbers');
+    if (count > NUMBERS_LIMIT) this.refuse('too many numbers');
     else if (count > this.#end - this.#at) this.refuse('a command is too short');
     if (this.#reason !== undefined) return numbers;
     let number = 0;
@@ -178,17 +199,6 @@ export class Reader {
       numbers.push(number);
     }
     return numbers;
-  }
-
-  /** Names, however often each. */
-  keys(): string[] {
-    const count = this.uint();
-    const all: string[] = [];
-    if (count > KEYS_LIMIT) this.refuse('too many keys');
-    for (let index = 0; index < count && this.#reason === undefined; index++) {
-      all.push(this.name());
-    }
-    return all;
   }
 
   /** The frames of a body. */
@@ -214,16 +224,27 @@ export class Reader {
     return tag;
   }
 
+  /** A field of several pieces: where it ends, for `closeField` behind the last one. */
+  openField(): number {
+    const length = this.uint();
+    if (this.#at + length > this.#end) this.refuse('a field is longer than its command');
+    return this.#reason === undefined ? this.#at + length : this.#at;
+  }
+
+  closeField(end: number): void {
+    if (this.#at !== end) this.refuse('a field has another length');
+  }
+
   uintField(): number {
-    const end = this.#fieldEnd();
+    const end = this.openField();
     const value = this.uint();
     return this.#at === end ? value : this.refuse('a field has another length');
   }
 
   sessionField(): string {
-    const end = this.#fieldEnd();
+    const end = this.openField();
     const id = this.session();
-    if (this.#at !== end) this.refuse('a field has another length');
+    this.closeField(end);
     return id;
   }
 
@@ -243,10 +264,11 @@ export class Reader {
     return this.#text(at, this.#at - at) ?? decodeText(this.#bytes.subarray(at, this.#at));
   }
 
-  headersField(): Uint8Array {
+  /** Bytes, at most so many, or the message is refused for this reason. */
+  bytesField(limit: number, reason: string): Uint8Array {
     const at = this.#value();
     const length = this.#at - at;
-    if (length > HEADERS_LIMIT) this.refuse('headers are too large');
+    if (length > limit) this.refuse(reason);
     if (this.#reason !== undefined) return EMPTY_FRAME;
     const bytes = this.#view(at, length);
     // What is kept must not keep the whole message: small ones are copied by who keeps them.
@@ -302,16 +324,10 @@ export class Reader {
 
   /** Passes a field's length and value; gives where the value begins. */
   #value(): number {
-    const end = this.#fieldEnd();
+    const end = this.openField();
     const at = this.#at;
     this.#at = end;
     return at;
-  }
-
-  #fieldEnd(): number {
-    const length = this.uint();
-    if (this.#at + length > this.#end) this.refuse('a field is longer than its command');
-    return this.#reason === undefined ? this.#at + length : this.#at;
   }
 
   #take(length: number): boolean {
@@ -340,6 +356,41 @@ export class Reader {
     this.refuse('a name is empty, too long or not UTF-8');
     return '';
   }
+}
+
+/**
+ * Reads a whole message and delivers the commands before the first bad one, each once. `read` gives the
+ * command of a type, or undefined if there is none for this side. Returns why the message was refused;
+ * commands that are not `isKnown`, of a later version, are skipped, and named at the end.
+ */
+export function unpack<Input>(
+  frames: Frames,
+  tag: Uint8Array,
+  read: (reader: Reader, type: number) => Input | undefined,
+  isKnown: (type: number) => boolean,
+  deliver: (command: Input) => void,
+): string | undefined {
+  if (frames.length > FRAME_LIMIT + 1) return 'too many frames';
+  if (frames[0]!.byteLength > HEADER_LIMIT) return 'the header is too large';
+  const reader = new Reader(frames, tag.length);
+  let skipped = false;
+  for (let count = 0; reader.hasCommand; count++) {
+    if (count === COMMAND_LIMIT) return 'too many commands';
+    const type = reader.type();
+    if (reader.reason !== undefined) return reader.reason;
+    const command = read(reader, type);
+    if (command === undefined) {
+      if (isKnown(type)) return 'a command for another side';
+      skipped = true;
+      reader.passOver();
+    } else {
+      reader.skipFields();
+      if (reader.reason !== undefined) return reader.reason;
+      deliver(command);
+    }
+  }
+  if (skipped) return 'unknown command';
+  return reader.isComplete ? undefined : 'a further frame that nobody refers to';
 }
 
 function isAt(bytes: Uint8Array, at: number, length: number, known: Uint8Array): boolean {

@@ -7,10 +7,10 @@
  * little-endian on all that Node runs on but s390x. MessagePack reads no object with a key `__proto__`.
  */
 import { decode, encode, ExtensionCodec } from '@msgpack/msgpack';
-import { BODY_LIMIT, framesOf } from '../../core/body.ts';
-import { InvalidArgumentError } from '../../core/errors.ts';
-import { byteLength, decodeStrictText, EMPTY_FRAME, encodeText } from '../../core/frames.ts';
-import type { Frames } from '../../core/machine.ts';
+import { BODY_LIMIT, framesOf } from './body.ts';
+import { InvalidArgumentError } from './errors.ts';
+import { byteLength, decodeStrictText, EMPTY_FRAME, encodeText } from './frames.ts';
+import type { Frames } from './machine.ts';
 import { isHonestMessagePack } from './msgpack-check.ts';
 
 /** How the values of a service are written. `bytes`: text, bytes, or an array of them. */
@@ -159,22 +159,26 @@ extensions.register({
   decode: ([kind, high, low], _type, frames) =>
     takeFrame(frames, (high! << 8) | low!, KINDS[kind!]),
 });
-extensions.register({
-  type: 1,
-  encode: (value) => {
-    const view = viewOf(value);
-    if (view === undefined || value instanceof Uint8Array) return null;
-    const extension = new Uint8Array(1 + view.byteLength);
-    extension[0] = kindOf(view);
-    extension.set(bytesOf(view), 1);
-    return extension;
-  },
-  decode: (extension) => {
-    const kind = KINDS[extension[0]!];
-    if (kind === undefined) throw new SyntaxError('a typed array of an unknown kind');
-    return kind[1](extension.subarray(1));
-  },
-});
+extensions.register({ type: 1, encode: encodeSmall, decode: decodeSmall });
+
+/** The same in one frame: nothing is too big to lie inside. */
+const inline = new ExtensionCodec();
+inline.register({ type: 1, encode: encodeSmall, decode: decodeSmall });
+
+function encodeSmall(value: unknown): Uint8Array | null {
+  const view = viewOf(value);
+  if (view === undefined || value instanceof Uint8Array) return null;
+  const extension = new Uint8Array(1 + view.byteLength);
+  extension[0] = kindOf(view);
+  extension.set(bytesOf(view), 1);
+  return extension;
+}
+
+function decodeSmall(extension: Uint8Array): View {
+  const kind = KINDS[extension[0]!];
+  if (kind === undefined) throw new SyntaxError('a typed array of an unknown kind');
+  return kind[1](extension.subarray(1));
+}
 
 function encodeMessagePack(value: unknown): Frames {
   const frames: Uint8Array[] = [EMPTY_FRAME];
@@ -187,6 +191,28 @@ function decodeMessagePack(frames: Frames): unknown {
   if (!isHonestMessagePack(frames[0]!)) throw new SyntaxError('it claims more than there is');
   const context = [...frames];
   return decode(frames[0]!, { extensionCodec: extensions, context, useBigInt64: true });
+}
+
+/**
+ * A value as MessagePack in one frame: its big binary parts too lie inside, and are copied.
+ * @throws an error if it cannot be written so
+ */
+export function packValue(value: unknown): Uint8Array {
+  return encode(value, { extensionCodec: inline, useBigInt64: true, ignoreUndefined: true });
+}
+
+/**
+ * The value again; binary parts are views on `bytes`.
+ * @throws SyntaxError, RangeError if these bytes were not written so
+ */
+export function unpackValue(bytes: Uint8Array): unknown {
+  if (!isHonestMessagePack(bytes)) throw new SyntaxError('it claims more than there is');
+  return decode(bytes, { extensionCodec: inline, useBigInt64: true });
+}
+
+/** True if JSON cannot hold it as what it is: it would become an object of numbers. */
+export function isBinary(value: unknown): boolean {
+  return viewOf(value) !== undefined;
 }
 
 // The codecs
