@@ -127,6 +127,8 @@ export interface CloneClientStatus {
   readonly state:
     'disconnected' | 'connecting' | 'loading' | 'catchingUp' | 'synchronised' | 'closed';
   readonly endpoint: string;
+  /** Where a passive server said that the active one is; '' while one serves, or if none said so. */
+  readonly redirectedTo: string;
   readonly epoch: Epoch;
   readonly position: Position;
   readonly digest: Digest;

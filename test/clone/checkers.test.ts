@@ -66,6 +66,7 @@ class Rig {
     this.server.told({ type: 'becameActive', epoch: EPOCH, sequence: 0 });
     const status = (): CloneClientStatus => ({
       state: 'synchronised',
+      redirectedTo: '',
       endpoint: '',
       epoch: EPOCH,
       position: this.position,

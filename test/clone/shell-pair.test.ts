@@ -2,7 +2,17 @@
 import { describe, expect, test } from 'vitest';
 import { BinaryStar, WitnessServer, type PairRole } from '../../src/failover/index.ts';
 import type { CloneServer, CloneServerOptions } from '../../src/clone/index.ts';
-import { closing, connect, eventsOf, fileIn, follow, makeServer, shows, until } from './shells.ts';
+import {
+  closing,
+  connect,
+  eventsOf,
+  failureOf,
+  fileIn,
+  follow,
+  makeServer,
+  shows,
+  until,
+} from './shells.ts';
 
 const STAR = { heartbeatInterval: 50, heartbeatLiveness: 8, noticeGrace: 30, lease: 600 };
 
@@ -63,6 +73,18 @@ describe('a pair', () => {
       expect(backup.server.status().digest).toEqual(primary.server.status().digest),
     );
     expect(backup.server.status()).toMatchObject({ state: 'passive', keys: 1 });
+  });
+
+  test('has one that is passive say where the active one is', async () => {
+    await startPair();
+    const client = connect(endpointOf('backup'));
+    const failure = await failureOf(client.synchronised({ timeout: 300 }));
+    expect(failure).toMatchObject({
+      message: expect.stringContaining(`passive, and says that ${endpointOf('primary')} serves`),
+    });
+    client.connect(endpointOf('primary'));
+    await client.synchronised();
+    expect(client.status().redirectedTo).toBe('');
   });
 
   test('goes on under a higher epoch when the active one closes', { timeout: 30_000 }, async () => {

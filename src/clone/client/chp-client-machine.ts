@@ -124,6 +124,7 @@ export class ChpClientMachine implements Machine<ClientPort, ChpClientInput, Cli
     return {
       state: this.#phase,
       endpoint: this.#link.endpoint,
+      redirectedTo: '',
       epoch: NO_EPOCH,
       position: this.#intake.position,
       digest: this.#replica.digest,

@@ -110,10 +110,11 @@ export class ClientMachine implements Machine<ClientPort, FollowerInput, ClientC
   }
 
   status(): CloneClientStatus {
-    const { endpoint, epoch, position, phase } = this.#follower;
+    const { endpoint, redirectedTo, epoch, position, phase } = this.#follower;
     return {
       state: this.#state.phase === 'closed' ? 'closed' : phase,
       endpoint,
+      redirectedTo,
       epoch,
       position,
       digest: this.#replica.digest,

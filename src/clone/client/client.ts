@@ -424,7 +424,10 @@ export class CloneClient<Value = Uint8Array>
     if (this.#endpoints.length === 0) {
       return 'not connected: call connect(endpoint) before synchronised()';
     }
-    const { state, endpoint } = this.#machine.status();
+    const { state, endpoint, redirectedTo } = this.#machine.status();
+    if (redirectedTo !== '' && this.#endpoints.length === 1) {
+      return `${endpoint} is passive, and says that ${redirectedTo} serves: give connect() the endpoints of both`;
+    }
     if (state !== 'loading' && state !== 'catchingUp') return undefined;
     return `${endpoint} answers, but the replica is still ${state} after ${timeout} ms: give it more time`;
   }

@@ -65,6 +65,8 @@ export class FollowLink {
     /** Ends of links, and redirects, since all was well last; and whether the same server was tried again. */
     failures: 0,
     redirects: 0,
+    /** Where it was told last that the active one is; '' since one serves. */
+    sentTo: '',
     isRetried: false,
     /** How many that served were left as they were silent. */
     silences: 0,
@@ -94,6 +96,10 @@ export class FollowLink {
   /** The endpoint that it is, or was last, connected to; '' before the first. */
   get endpoint(): string {
     return this.state.endpoints[this.state.endpoint] ?? '';
+  }
+
+  get sentTo(): string {
+    return this.state.sentTo;
   }
 
   /** Milliseconds of silence after which the server counts as lost. */
@@ -172,6 +178,7 @@ export class FollowLink {
     const { state } = this;
     const next = this.#elsewhere(endpoint);
     state.redirects++;
+    state.sentTo = endpoint;
     if (next === undefined) {
       // It may be the one that hears nobody: perhaps another knows more.
       if (state.redirects % STAYS > 0 || state.endpoints.length === 1) return 'nowhere';
@@ -225,6 +232,7 @@ export class FollowLink {
     };
     state.patience = this.expiry;
     state.isServed = true;
+    state.sentTo = '';
     state.redirects = 0;
     heard(state.heartbeat, now, state.agreed);
     this.beaten(now);

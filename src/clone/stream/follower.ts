@@ -110,6 +110,10 @@ export class Follower {
     return this.#link.endpoint;
   }
 
+  get redirectedTo(): string {
+    return this.#link.sentTo;
+  }
+
   /** Milliseconds of silence after which the server counts as lost; 0 before the first. */
   get expiry(): number {
     return this.#link.expiry;
