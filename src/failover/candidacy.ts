@@ -8,7 +8,7 @@
 import { expiryOf } from '../core/heartbeat.ts';
 import type { Instant } from '../core/machine.ts';
 import type { ClaimCommand } from './commands.ts';
-import { nextEpoch } from './epochs.ts';
+import { nextEpoch, roleOf } from './epochs.ts';
 import type { PairParts } from './pair-parts.ts';
 
 const NEVER = Infinity;
@@ -37,7 +37,19 @@ export class Candidacy {
   get isUnsynchronised(): boolean {
     const { state } = this.#parts;
     const { holds } = state.standing;
-    return state.peerServed > holds || (state.peer.alone && Number.isFinite(holds));
+    const isBehind = state.peerServed > holds || (state.peer.alone && Number.isFinite(holds));
+    return isBehind || this.#isOldCopy;
+  }
+
+  /**
+   * True if what it holds is a copy that a former life made of what the peer did, which may have gone on alone
+   * since: what this server granted it as a voter it has forgotten.
+   */
+  get #isOldCopy(): boolean {
+    const { mode, settings, state } = this.#parts;
+    const { holds } = state.standing;
+    const isCopy = Number.isFinite(holds) && holds > 0 && roleOf(holds) !== settings.role;
+    return mode === 'witness' && isCopy && state.peer.life === 0;
   }
 
   /** True if both are there, nobody serves, and this server goes first: nothing newer is to be had. */

@@ -577,6 +577,20 @@ describe('what is held', () => {
     expect(new Set(later.told)).toEqual(new Set(['takeoverFailed notSynchronised']));
   });
 
+  test('a copy that a former life made may be behind, until the peer was heard', () => {
+    const backup = new PairStory({ ...WITNESS, role: 'backup' });
+    backup.call({ type: 'stand', standing: { holds: 1 } });
+    backup.hearFor(1500, { state: 'active', epoch: 1 });
+    const later = backup.restart();
+    later.call({ type: 'stand', standing: { holds: 1 } });
+    later.wait(5000);
+    expect(later.state).toBe('waiting');
+    expect(new Set(later.told)).toEqual(new Set(['takeoverFailed notSynchronised']));
+    later.hearFor(500, { state: 'active', epoch: 1 });
+    later.wait(EXPIRY);
+    expect(later.state).toBe('claiming');
+  });
+
   test('nor does it lack what it did itself', () => {
     const world = stateful();
     world.call('backup', { type: 'stand', standing: { holds: 1 } });
