@@ -13,6 +13,7 @@ import {
   type LawSubject,
 } from '../../src/testing/laws.ts';
 import { CHP_SETTINGS } from './chp-story.ts';
+import { ledgerOf, noting } from './client-ledger.ts';
 
 const RUNS = { numRuns: 250, seed: 20_260 };
 
@@ -144,20 +145,7 @@ const subject: ChpSubject = {
     { name: 'keys of a snapshot', size: machine.loading, limit: settings.keyLimit },
   ],
   ending: [{ type: 'stop' }],
-  ledger: {
-    asked: (input) => {
-      if (input.kind !== 'call') return undefined;
-      const { call } = input;
-      if (call.type === 'write') return call.token;
-      return call.type === 'drain' || call.type === 'stop' ? 'drain' : undefined;
-    },
-    ended: (effect) => {
-      if (effect.kind !== 'event') return undefined;
-      const { event } = effect;
-      if (event.type === 'drained') return 'drain';
-      return event.type === 'written' ? event.token : undefined;
-    },
-  },
+  ledger: ledgerOf(),
 };
 
 describe('the five laws hold for a client of a stock server', () => {
@@ -167,19 +155,7 @@ describe('the five laws hold for a client of a stock server', () => {
 
   test('and the plans reach what matters', () => {
     const seen = new Set<string>();
-    const build: ChpSubject['build'] = (outbox) =>
-      subject.build({
-        open: (port, endpoint) => outbox.open(port, endpoint),
-        close: (port, flush) => outbox.close(port, flush),
-        send: (port, to, command) => outbox.send(port, to, command),
-        store: (token, batch) => outbox.store(token, batch),
-        emit: (event) => {
-          const detail =
-            event.type === 'written' ? event.outcome : 'reason' in event && event.reason;
-          seen.add(event.type === 'malformed' || !detail ? event.type : `${event.type} ${detail}`);
-          outbox.emit(event);
-        },
-      });
+    const build: ChpSubject['build'] = (outbox) => subject.build(noting(outbox, seen));
     checkLaws({ ...subject, build }, { ...RUNS, numRuns: 400, seed: 7 });
     expect([...seen].toSorted()).toEqual([
       'changed',
